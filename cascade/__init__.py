@@ -1,0 +1,114 @@
+"""Adaptive inference under a latency budget.
+
+The public names live in the modules that define them and are loaded on first use, so that
+``import cascade`` costs next to nothing and loads neither torch, numba, scipy nor scikit-learn.
+Nothing inside the package imports this module.
+
+Examples
+--------
+>>> import cascade
+>>> issubclass(cascade.BudgetTooSmall, TimeoutError)
+True
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cascade.calibration.fit import fit_policy
+    from cascade.core.outcomes import Outcomes
+    from cascade.core.policy import Policy
+    from cascade.core.records import Prediction, StageOutput, Status
+    from cascade.core.replay import Replay
+    from cascade.core.service import ServiceTable
+    from cascade.errors import (
+        BudgetTooSmall,
+        CascadeError,
+        CascadeWarning,
+        ConfigurationError,
+        CorruptPolicy,
+        DataError,
+        EmptyBatch,
+        ForeignServiceWarning,
+        InputMismatch,
+        LabelMismatch,
+        MissingExtra,
+        NotFinite,
+        OverloadError,
+        PolicyMismatch,
+        SmallSampleWarning,
+        StageError,
+        StageOutputError,
+    )
+    from cascade.predictor import Predictor
+    from cascade.profiling.profile import profile
+    from cascade.stages.multi_exit import multi_exit
+    from cascade.stages.stage import Stage
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BudgetTooSmall",
+    "CascadeError",
+    "CascadeWarning",
+    "ConfigurationError",
+    "CorruptPolicy",
+    "DataError",
+    "EmptyBatch",
+    "ForeignServiceWarning",
+    "InputMismatch",
+    "LabelMismatch",
+    "MissingExtra",
+    "NotFinite",
+    "Outcomes",
+    "OverloadError",
+    "Policy",
+    "PolicyMismatch",
+    "Prediction",
+    "Predictor",
+    "Replay",
+    "ServiceTable",
+    "SmallSampleWarning",
+    "Stage",
+    "StageError",
+    "StageOutput",
+    "StageOutputError",
+    "Status",
+    "fit_policy",
+    "multi_exit",
+    "profile",
+]
+
+_HOMES = {
+    "Outcomes": "cascade.core.outcomes",
+    "Policy": "cascade.core.policy",
+    "Prediction": "cascade.core.records",
+    "Predictor": "cascade.predictor",
+    "Replay": "cascade.core.replay",
+    "ServiceTable": "cascade.core.service",
+    "Stage": "cascade.stages.stage",
+    "StageOutput": "cascade.core.records",
+    "Status": "cascade.core.records",
+    "fit_policy": "cascade.calibration.fit",
+    "multi_exit": "cascade.stages.multi_exit",
+    "profile": "cascade.profiling.profile",
+}
+# Modules that are public as a whole, so that ``cascade.errors`` works without an import of its own.
+_MODULES = frozenset({"clock", "errors", "testing"})
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from the module that defines it, once."""
+    if name in _MODULES:
+        return import_module(f"cascade.{name}")
+    if name not in __all__:
+        raise AttributeError(f"module 'cascade' has no attribute {name!r}; its public names are in cascade.__all__")
+    value: object = getattr(import_module(_HOMES.get(name, "cascade.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_MODULES})
