@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cascade.core.arrays import check_never_falls, frozen_amounts
 from cascade.core.atoms import ATOM_WEIGHTS, three_atoms
 from cascade.core.records import FloatArray
-from cascade.errors import ConfigurationError, NotFinite
+from cascade.errors import ConfigurationError
 
 Stamp = Mapping[str, str | int | float]
 
@@ -78,15 +79,16 @@ class ServiceTable:
         put = object.__setattr__
         put(self, "batch_sizes", _checked_batch_sizes(self.batch_sizes))
         put(self, "levels", _checked_levels(self.levels))
-        shape = (np.shape(self.mean_ms)[0] if np.ndim(self.mean_ms) == 2 else 0, len(self.batch_sizes))
-        put(self, "mean_ms", _frozen(self.mean_ms, "mean_ms", shape))
-        put(self, "quantile_ms", _frozen(self.quantile_ms, "quantile_ms", (len(self.levels), *shape)))
-        put(self, "costs", _frozen(self.costs, "costs", shape[:1]))
-        put(self, "stages", _checked_names(self.stages, shape[0]))
+        n_sizes, n_levels = len(self.batch_sizes), len(self.levels)
+        put(self, "mean_ms", frozen_amounts(self.mean_ms, "mean_ms", (None, n_sizes)))
+        n_stages = len(self.mean_ms)
+        put(self, "quantile_ms", frozen_amounts(self.quantile_ms, "quantile_ms", (n_levels, n_stages, n_sizes)))
+        put(self, "costs", frozen_amounts(self.costs, "costs", (n_stages,)))
+        put(self, "stages", _checked_names(self.stages, n_stages))
         put(self, "stamp", _checked_stamp(self.stamp))
-        _check_never_falls(self.mean_ms, -1, "mean_ms", "batch size")
-        _check_never_falls(self.quantile_ms, -1, "quantile_ms", "batch size")
-        _check_never_falls(self.quantile_ms, 0, "quantile_ms", "level")
+        check_never_falls(self.mean_ms, -1, "mean_ms", "batch size")
+        check_never_falls(self.quantile_ms, -1, "quantile_ms", "batch size")
+        check_never_falls(self.quantile_ms, 0, "quantile_ms", "level")
 
     def __eq__(self, other: object) -> bool:
         """Equality by value, stamp included."""
@@ -114,16 +116,14 @@ class ServiceTable:
         ConfigurationError, NotFinite
             If the lengths disagree; if a value is negative, or is NaN or infinite.
         """
-        item_ms = np.asarray(costs if time_ms is None else time_ms, dtype=np.float64)
-        if item_ms.ndim != 1 or item_ms.size == 0:
-            what = "costs" if time_ms is None else "time_ms"
-            raise ConfigurationError(f"expected {what} of shape (K,), one number per stage, got shape {item_ms.shape}")
+        amounts = frozen_amounts(costs, "costs", (None,))
+        item_ms = amounts if time_ms is None else frozen_amounts(time_ms, "time_ms", amounts.shape)
         return cls(
             stages=None if stages is None else tuple(stages),
             batch_sizes=(1,),
             mean_ms=item_ms[:, None],
             quantile_ms=np.broadcast_to(item_ms[:, None], (len(LEVELS), item_ms.size, 1)),
-            costs=np.asarray(costs, dtype=np.float64),
+            costs=amounts,
         )
 
     @property
@@ -155,9 +155,7 @@ class ServiceTable:
             If ``batch_size`` is below 1, or ``level`` is not in (0, highest profiled level].
         """
         if not 0.0 < level <= self.levels[-1]:
-            raise ConfigurationError(
-                f"expected a level in (0, {self.levels[-1]}], the highest that was profiled, got {level}"
-            )
+            raise ConfigurationError(f"expected a level in (0, {self.levels[-1]}], the highest profiled, got {level}")
         per_level = _at_batch_size(self.quantile_ms[:, stage_index], self.batch_sizes, batch_size)
         return float(np.interp(level, self.levels, per_level))
 
@@ -203,7 +201,7 @@ class ServiceTable:
         return {"format": _FORMAT, **{name: _plain(getattr(self, name)) for name in _FIELDS}}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> ServiceTable:
+    def from_dict(cls, data: Any) -> ServiceTable:
         """The table that `to_dict` wrote down.
 
         Raises
@@ -211,16 +209,12 @@ class ServiceTable:
         ConfigurationError
             If ``data`` is of another format, incomplete, or describes an impossible table.
         """
-        found = data.get("format") if isinstance(data, Mapping) else type(data).__name__
-        if found != _FORMAT:
-            raise ConfigurationError(f"expected a service table of format {_FORMAT!r}, got {found!r}")
-        missing = [name for name in _FIELDS if name not in data]
-        if missing:
-            raise ConfigurationError(f"a service table lacks {', '.join(missing)}: profile the stages again")
+        if not isinstance(data, Mapping) or data.get("format") != _FORMAT:
+            raise ConfigurationError(f"expected a service table of format {_FORMAT!r}: profile the stages again")
         try:
             return cls(**{name: data[name] for name in _FIELDS})
-        except TypeError as error:
-            raise ConfigurationError(f"a service table holds a value of a wrong type: {error}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigurationError(f"a service table is incomplete or damaged: {error}") from error
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the table to a JSON file."""
@@ -278,7 +272,7 @@ def _checked_names(stages: Sequence[str] | None, n_stages: int) -> tuple[str, ..
     return names
 
 
-def _checked_stamp(stamp: Stamp | None) -> Stamp | None:
+def _checked_stamp(stamp: Mapping[str, Any] | None) -> Stamp | None:
     """A plain dict, not a mapping proxy: tables must survive ``copy.deepcopy`` and pickling."""
     if stamp is None:
         return None
@@ -288,38 +282,16 @@ def _checked_stamp(stamp: Stamp | None) -> Stamp | None:
     return dict(stamp)
 
 
-def _frozen(values: ArrayLike, name: str, shape: tuple[int, ...]) -> FloatArray:
-    try:
-        array = np.array(values, dtype=np.float64)
-    except ValueError as error:
-        raise ConfigurationError(f"expected {name} as an array of numbers of shape {shape}: {error}") from error
-    if array.shape != shape or array.size == 0:
-        raise ConfigurationError(f"expected {name} of shape {shape}, got {array.shape}")
-    if not np.isfinite(array).all():
-        raise NotFinite(f"expected finite numbers in {name}, got {array.tolist()}")
-    if (array < 0.0).any():
-        raise ConfigurationError(f"expected no negative number in {name}, got a minimum of {array.min()}")
-    array.setflags(write=False)
-    return array
-
-
-def _check_never_falls(values: FloatArray, axis: int, name: str, along: str) -> None:
-    if (np.diff(values, axis=axis) < 0.0).any():
-        raise ConfigurationError(f"expected {name} never to fall as the {along} grows, got {values.tolist()}")
-
-
 def _at_batch_size(values: FloatArray, batch_sizes: tuple[int, ...], batch_size: int) -> FloatArray:
     """Values (..., B) read at any batch size: (...)."""
     if batch_size < 1:
         raise ConfigurationError(f"expected a batch size of at least 1, got {batch_size}")
     largest = batch_sizes[-1]
     if batch_size >= largest:
-        beyond: FloatArray = values[..., -1] * (batch_size / largest)
-        return beyond
+        return np.asarray(values[..., -1] * (batch_size / largest))
     high = bisect_right(batch_sizes, batch_size)
     below, above = batch_sizes[high - 1], batch_sizes[high]
     share = (batch_size - below) / (above - below)
     start, end = values[..., high - 1], values[..., high]
     # without the minimum, rounding can carry a reading past the profiled size above it
-    between: FloatArray = np.minimum(start + share * (end - start), end)
-    return between
+    return np.asarray(np.minimum(start + share * (end - start), end))
