@@ -85,7 +85,8 @@ def _as_floats(raw: Any, stage_name: str) -> NDArray[Any]:
     if array.dtype not in (_SINGLE, _DOUBLE):
         if array.dtype.kind not in "biuf":
             raise StageOutputError(f"stage {stage_name!r}: expected scores that are numbers, got {_described(array)}")
-        array = array.astype(_SINGLE if array.dtype == np.float16 else _DOUBLE)
+        is_short = array.dtype.kind == "f" and array.dtype.itemsize <= _SINGLE.itemsize
+        array = array.astype(_SINGLE if is_short else _DOUBLE)
     return np.ascontiguousarray(array)
 
 

@@ -23,6 +23,7 @@ from cascade.stages.torch_fingerprint import module_fingerprint
 
 _SINGLE = torch.float32
 _DOUBLE = torch.float64
+_NUMPY_DTYPES = {torch.float16: np.float16, torch.float32: np.float32, torch.float64: np.float64}
 
 
 class PlacedModule:
@@ -50,7 +51,8 @@ class PlacedModule:
         self.module = module
         self._stage_name = stage_name
         self._dtype = _floating_dtype(module)
-        self._numpy_dtype = _numpy_dtype(self._dtype)
+        # NumPy has no bfloat16: no batch is of that dtype already, and none is an array of objects.
+        self._shared_dtype = np.dtype(_NUMPY_DTYPES.get(self._dtype, np.object_))
         self.evaluate()
 
     def evaluate(self) -> None:
@@ -77,9 +79,9 @@ class PlacedModule:
         InputMismatch
             If the batch is no array of numbers.
         """
-        if type(batch) is np.ndarray and batch.dtype == self._numpy_dtype and batch.flags.carray:
+        if type(batch) is np.ndarray and batch.dtype == self._shared_dtype and batch.flags.carray:
             return torch.from_numpy(batch)
-        return self._converted(batch)
+        return self._converted(batch).to(self.device)
 
     def scores(self, output: Any) -> NDArray[Any]:
         """What the module returned as a C-contiguous array of float32 or float64, without a copy where it is one.
@@ -108,8 +110,9 @@ class PlacedModule:
         return module_fingerprint(self.module)
 
     def _converted(self, batch: Any) -> Tensor:
+        """The batch as a tensor of the module's dtype, on the device where it is."""
         tensor = batch if isinstance(batch, Tensor) else self._from_objects(batch)
-        return tensor.to(self.device, self._dtype if tensor.is_floating_point() else None)
+        return tensor.to(self._dtype) if tensor.is_floating_point() else tensor
 
     def _from_objects(self, batch: Any) -> Tensor:
         if isinstance(batch, (list, tuple)) and batch and isinstance(batch[0], Tensor):
@@ -120,11 +123,9 @@ class PlacedModule:
             raise self._no_array(batch) from error
         if array.dtype.kind not in "biuf":
             raise self._no_array(batch)
-        if array.dtype.kind == "f":
-            array = array.astype(self._numpy_dtype, copy=False)
-        if not array.flags.carray:
-            array = np.array(array, order="C")
-        return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+        if array.dtype == np.longdouble or not array.dtype.isnative:
+            array = array.astype(np.float64 if array.dtype.kind == "f" else array.dtype.newbyteorder("="))
+        return torch.from_numpy(array if array.flags.carray else np.array(array, order="C"))
 
     def _no_array(self, batch: Any) -> InputMismatch:
         return InputMismatch(
@@ -171,10 +172,8 @@ class CudaModule(PlacedModule):
     def tensor(self, batch: Any) -> Tensor:
         """The batch as a tensor on the device, copied there without waiting."""
         if isinstance(batch, Tensor) and batch.is_cuda:
-            return super()._converted(batch)
-        host = batch if isinstance(batch, Tensor) else self._from_objects(batch)
-        moved = host.pin_memory().to(self.device, non_blocking=True)
-        return moved.to(self._dtype) if moved.is_floating_point() else moved
+            return self._converted(batch).to(self.device)
+        return self._converted(batch).pin_memory().to(self.device, non_blocking=True)
 
     def scores(self, output: Any) -> NDArray[Any]:
         """What the module returned as an array, once the stream has got there."""
@@ -225,12 +224,6 @@ def _floating_dtype(module: nn.Module) -> torch.dtype:
     return next(
         (tensor.dtype for tensor in module_tensors(module) if tensor.is_floating_point()), torch.get_default_dtype()
     )
-
-
-def _numpy_dtype(dtype: torch.dtype) -> np.dtype[Any]:
-    """The NumPy dtype a batch is converted to; bfloat16 has none, so such a batch takes the way over float32."""
-    known = {torch.float16: np.float16, torch.float32: np.float32, torch.float64: np.float64}
-    return np.dtype(known.get(dtype, np.float32))
 
 
 def _described(output: Any) -> str:

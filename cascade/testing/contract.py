@@ -198,7 +198,8 @@ def _equal(before: Any, after: Any) -> bool:
     if isinstance(before, dict):
         return before.keys() == after.keys() and all(_equal(value, after[key]) for key, value in before.items())
     # A copy of an object without an equality of its own always differs from it.
-    return type(before).__eq__ is object.__eq__ or bool(before == after)
+    kind: Any = type(before)
+    return kind.__eq__ is object.__eq__ or bool(before == after)
 
 
 def _ensure(holds: bool, message: str) -> None:
