@@ -136,6 +136,11 @@ class GeneratorExits(ModuleRunner):
         """Every exit up to this one, for all rows of ``x``."""
         module: Any = self._placed.module
         exits: Exits = module.forward_exits(x)
+        if not hasattr(exits, "send"):
+            raise StageOutputError(
+                f"stage {self._name!r}: expected forward_exits to be a generator that yields the logits of each exit, "
+                f"but it returned a {type(exits).__name__}"
+            )
         logits = self._advance(exits, None, start=True)
         for _ in range(self._exit_index):
             logits = self._advance(exits, None)
