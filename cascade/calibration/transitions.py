@@ -1,0 +1,118 @@
+"""From held-out confidences to the statistics of the dynamic program: bins, accuracies, transitions.
+
+Pure. Everything is counted on predictions made without the item's own fold, so that the table is not
+optimistic, and smoothed once: accuracy is made monotone, transitions borrow from neighbouring bins.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+
+from cascade.core.evidence import reachable_sets
+from cascade.core.induction import Statistics
+from cascade.core.kernels import joint_counts
+from cascade.core.records import FloatArray, IntArray
+
+MAX_BINS = 24
+_ROWS_PER_BIN = 25
+_NARROW, _WIDE = 0.8, 3.0
+_WIDE_ROWS = 10.0
+_ACCURACY_ROWS = 5.0
+
+
+def fit_recalibration(top: FloatArray, correct: NDArray[np.bool_]) -> FloatArray:
+    """Slope and shift of a logistic curve from top probability to the probability of being right.
+
+    Parameters
+    ----------
+    top : ndarray, shape (n,)
+        Held-out top probabilities.
+    correct : ndarray of bool, shape (n,)
+
+    References
+    ----------
+    Platt (1999), Probabilistic Outputs for Support Vector Machines.
+    """
+    trust = np.clip(top, 1e-12, 1.0 - 1e-12)
+    design = np.stack([np.log(trust / (1.0 - trust)), np.ones_like(trust)], axis=1)
+    params, ridge = np.array([1.0, 0.0]), np.array([4.0, 4.0])
+    for _ in range(30):
+        z = np.clip(design @ params, -40.0, 40.0)
+        p = 1.0 / (1.0 + np.exp(-z))
+        gradient = design.T @ (p - correct) + ridge * (params - [1.0, 0.0])
+        curvature = (design * (p * (1.0 - p))[:, None]).T @ design + np.diag(ridge)
+        step = np.linalg.solve(curvature, gradient)
+        params = params - step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-12))
+        if np.abs(step).max() < 1e-6:
+            break
+    # A falling curve would turn the ranking round; with no signal it is better to keep the order given.
+    return params if params[0] > 0.05 else np.array([0.05, params[1]])
+
+
+def bin_edges(confidence: FloatArray, n_bins: int) -> FloatArray:
+    """Inner edges of ``n_bins`` bins, narrower in mass at both ends, where decisions are made."""
+    grid = np.arange(1, n_bins) / n_bins
+    mass = 0.5 * grid + 0.5 * np.sin(0.5 * np.pi * grid) ** 2
+    return np.quantile(confidence, mass)
+
+
+def count_statistics(confidence: FloatArray, correct: NDArray[np.bool_], requires: tuple[int, ...], prior_accuracy: float) -> Statistics:
+    """The statistics of the dynamic program from held-out confidences.
+
+    Parameters
+    ----------
+    confidence : ndarray, shape (n, 2**K)
+        Recalibrated held-out confidence of every item under every evidence set.
+    correct : ndarray of bool, shape (n, 2**K)
+        Whether the pooled answer was right.
+    requires : tuple of int
+        Predecessor of each stage, -1 for none.
+    prior_accuracy : float
+        Accuracy of answering without running any stage.
+    """
+    n, n_sets = confidence.shape
+    k = len(requires)
+    n_bins = int(np.clip(n // _ROWS_PER_BIN, 4, MAX_BINS))
+    edges = np.zeros((n_sets, n_bins - 1))
+    accuracy = np.full((n_sets, n_bins), prior_accuracy)
+    bins = np.zeros((n_sets, n), np.int64)
+    sets = reachable_sets(requires)
+    for s in sets[1:]:
+        edges[s] = bin_edges(confidence[:, s], n_bins)
+        bins[s] = np.searchsorted(edges[s], confidence[:, s], side="right")
+        accuracy[s] = _bin_accuracy(bins[s], confidence[:, s], correct[:, s], n_bins)
+    transitions = np.zeros((n_sets, k, n_bins, n_bins), np.float32)
+    plain = Statistics(requires, edges, accuracy, transitions)
+    for s in sets:
+        for j in plain.next_stages(s):
+            transitions[s, j] = _transition(bins[s], bins[s | 1 << j], n_bins)
+    return plain
+
+
+def _bin_accuracy(bins: IntArray, confidence: FloatArray, correct: NDArray[np.bool_], n_bins: int) -> FloatArray:
+    """Accuracy per bin, shrunk towards the mean confidence there and made monotone."""
+    rows = np.bincount(bins, minlength=n_bins).astype(np.float64)
+    trust = np.bincount(bins, confidence, minlength=n_bins)
+    right = np.bincount(bins, correct.astype(np.float64), minlength=n_bins)
+    centre = np.where(rows > 0, trust / np.maximum(rows, 1.0), np.nan)
+    filled = np.isnan(centre)
+    if filled.any():
+        known = np.flatnonzero(~filled)
+        centre[filled] = np.interp(np.flatnonzero(filled), known, centre[known])
+    shrunk = (right + _ACCURACY_ROWS * centre) / (rows + _ACCURACY_ROWS)
+    monotone: FloatArray = isotonic_regression(shrunk, weights=rows + _ACCURACY_ROWS).x
+    return monotone
+
+
+def _transition(before: IntArray, after: IntArray, n_bins: int) -> NDArray[np.float32]:
+    """Transition probabilities between bins; bins with few rows borrow from their neighbours."""
+    counts = np.zeros((n_bins, n_bins))
+    joint_counts(before, after, counts)
+    apart = np.subtract.outer(np.arange(n_bins), np.arange(n_bins)) ** 2
+    narrow = np.exp(-0.5 * apart / _NARROW**2) @ counts
+    wide = np.exp(-0.5 * apart / _WIDE**2) @ counts
+    wide /= np.maximum(wide.sum(axis=1, keepdims=True), 1e-12)
+    smooth = narrow + _WIDE_ROWS * wide + 1e-6
+    return np.asarray(smooth / smooth.sum(axis=1, keepdims=True), np.float32)

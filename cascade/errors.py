@@ -1,0 +1,95 @@
+"""Every error and warning of the package, in one tree drawn by who must act.
+
+::
+
+    CascadeError
+    ├── ConfigurationError (ValueError)      the set-up: change the arguments
+    │   ├── PolicyMismatch                   a policy fitted on other stages
+    │   ├── CorruptPolicy                    a policy file that cannot be read
+    │   └── MissingExtra (ImportError)       an optional dependency is not installed
+    ├── DataError (ValueError)               the data: change the inputs or the labels
+    │   ├── InputMismatch                    shape or dtype differs from what was fitted
+    │   ├── NotFinite                        NaN or infinity where a number is needed
+    │   ├── EmptyBatch                       no rows
+    │   └── LabelMismatch                    labels outside the columns of the scores
+    ├── OverloadError                        the load: allow more time or send less
+    │   └── BudgetTooSmall (TimeoutError)    not even the fastest stage fits the budget
+    └── StageError (RuntimeError)            a model: look at the cause
+        └── StageOutputError                 a model returned something unusable
+
+    CascadeWarning (UserWarning)
+    ├── SmallSampleWarning                   too few rows for what is estimated from them
+    └── ForeignServiceWarning                service times measured on another machine
+
+This module imports nothing of the package.
+"""
+
+from __future__ import annotations
+
+
+class CascadeError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class ConfigurationError(CascadeError, ValueError):
+    """An argument or a combination of arguments cannot work."""
+
+
+class PolicyMismatch(ConfigurationError):
+    """The policy was fitted on other stages than the ones given."""
+
+
+class CorruptPolicy(ConfigurationError):
+    """A policy file is damaged, incomplete or of an unknown format version."""
+
+
+class MissingExtra(ConfigurationError, ImportError):
+    """An optional dependency is needed; the message names the extra to install."""
+
+
+class DataError(CascadeError, ValueError):
+    """Inputs, labels or recorded arrays cannot be used as they are."""
+
+
+class InputMismatch(DataError):
+    """An input's shape or dtype differs from what the stages were fitted on."""
+
+
+class NotFinite(DataError):
+    """NaN or infinity where a finite number is needed."""
+
+
+class EmptyBatch(DataError):
+    """There are no rows to work on."""
+
+
+class LabelMismatch(DataError):
+    """Labels do not fit the columns of the scores."""
+
+
+class OverloadError(CascadeError):
+    """The time allowed or the load offered cannot be met."""
+
+
+class BudgetTooSmall(OverloadError, TimeoutError):
+    """Not even the fastest stage fits into the time that is left."""
+
+
+class StageError(CascadeError, RuntimeError):
+    """A stage failed while it ran; the cause is attached."""
+
+
+class StageOutputError(StageError):
+    """A stage returned scores of a wrong shape, or scores that are not finite."""
+
+
+class CascadeWarning(UserWarning):
+    """Base of every warning this package emits on purpose."""
+
+
+class SmallSampleWarning(CascadeWarning):
+    """There are too few rows for a trustworthy estimate."""
+
+
+class ForeignServiceWarning(CascadeWarning):
+    """Service times come from another machine, device or library version."""
