@@ -100,7 +100,14 @@ class _Fits:
             correct[:, s] = fitted.probs.argmax(axis=1) == labels
             self.recal[s] = fit_recalibration(top, correct[:, s])
             confidence[:, s] = [recalibrate(t, *self.recal[s]) for t in top]
-        model = EvidenceModel("loglinear" if self.tables is None else "stacked", self.floors, self.weights, self.bias, self.tables, self.recal)
+        model = EvidenceModel(
+            "loglinear" if self.tables is None else "stacked",
+            self.floors,
+            self.weights,
+            self.bias,
+            self.tables,
+            self.recal,
+        )
         return model, HeldOut(confidence, correct, self.folds)
 
 

@@ -80,7 +80,9 @@ def fit_floors(features: FeatureArray, labels: IntArray) -> tuple[FloatArray, Fl
     return floors, inverse_temperature
 
 
-def fit_set(features: FeatureArray, labels: IntArray, evidence_set: int, start: FloatArray, folds: IntArray, n_folds: int) -> PooledFit:
+def fit_set(
+    features: FeatureArray, labels: IntArray, evidence_set: int, start: FloatArray, folds: IntArray, n_folds: int
+) -> PooledFit:
     """Pooling of one evidence set; class biases only where they pay out of fold.
 
     Parameters
@@ -117,7 +119,15 @@ class _Moments:
     hessian: FloatArray
 
 
-def _moments(features: FeatureArray, labels: IntArray, members: IntArray, params: FloatArray, n_bias: int, folds: IntArray, n_folds: int) -> _Moments:
+def _moments(
+    features: FeatureArray,
+    labels: IntArray,
+    members: IntArray,
+    params: FloatArray,
+    n_bias: int,
+    folds: IntArray,
+    n_folds: int,
+) -> _Moments:
     s, p = len(members), len(params)
     nll, gradient, hessian = np.zeros(n_folds), np.zeros((n_folds, p)), np.zeros((n_folds, p, p))
     loglinear_moments(features, labels, members, params[:s], params[s:], folds, nll, gradient, hessian)
@@ -126,7 +136,14 @@ def _moments(features: FeatureArray, labels: IntArray, members: IntArray, params
 
 
 def _newton(
-    features: FeatureArray, labels: IntArray, members: IntArray, target: FloatArray, ridge: FloatArray, n_bias: int, folds: IntArray, n_folds: int
+    features: FeatureArray,
+    labels: IntArray,
+    members: IntArray,
+    target: FloatArray,
+    ridge: FloatArray,
+    n_bias: int,
+    folds: IntArray,
+    n_folds: int,
 ) -> tuple[FloatArray, _Moments]:
     """Penalised maximum likelihood by Newton steps, halved while they do not improve."""
     goal = np.concatenate([target, np.zeros(n_bias)])
@@ -156,7 +173,13 @@ def _newton(
 
 
 def _fit_form(
-    features: FeatureArray, labels: IntArray, members: IntArray, target: FloatArray, n_bias: int, folds: IntArray, n_folds: int
+    features: FeatureArray,
+    labels: IntArray,
+    members: IntArray,
+    target: FloatArray,
+    n_bias: int,
+    folds: IntArray,
+    n_folds: int,
 ) -> PooledFit:
     s = len(members)
     # The ridge on a weight is in units of its target, so that a stage's temperature does not change the shrinkage.

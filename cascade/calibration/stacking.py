@@ -36,7 +36,9 @@ class StackedFitter:
         Labels m that may be said, classes c, folds.
     """
 
-    def __init__(self, features: FeatureArray, labels: IntArray, folds: IntArray, n_folds: int, *, n_labels: int, n_classes: int) -> None:
+    def __init__(
+        self, features: FeatureArray, labels: IntArray, folds: IntArray, n_folds: int, *, n_labels: int, n_classes: int
+    ) -> None:
         self._features, self._labels, self._folds = features, labels, folds
         self._shape = (n_labels, 3, n_classes)
         self._block = n_labels * 3 * n_classes
@@ -75,7 +77,13 @@ class StackedFitter:
             loss = stacked_gradient(self._features, self._labels, rows, members, tables, bias, grad_tables, grad_bias)
             return loss + 0.5 * _RIDGE * float(params @ params), gradient + _RIDGE * params
 
-        found = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": _MAX_STEPS, "ftol": _TOLERANCE, "gtol": 1e-2})
+        found = minimize(
+            objective,
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": _MAX_STEPS, "ftol": _TOLERANCE, "gtol": 1e-2},
+        )
         return np.asarray(found.x)
 
     def _applied(self, params: FloatArray, members: IntArray, rows: IntArray) -> FloatArray:

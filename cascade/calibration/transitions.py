@@ -15,11 +15,13 @@ from cascade.core.induction import Statistics
 from cascade.core.kernels import joint_counts
 from cascade.core.records import FloatArray, IntArray
 
-MAX_BINS = 24
-_ROWS_PER_BIN = 25
-_NARROW, _WIDE = 0.8, 3.0
+MAX_BINS = 48
+_ROWS_PER_BIN = 20
+_NARROW, _WIDE = 0.033, 0.16
+"""Widths of the blur over transitions, as shares of the number of bins."""
 _WIDE_ROWS = 10.0
-_ACCURACY_ROWS = 5.0
+_ACCURACY_ROWS = 200.0
+"""Rows that the mean recalibrated confidence of a bin counts for beside the bin's own outcomes."""
 
 
 def fit_recalibration(top: FloatArray, correct: NDArray[np.bool_]) -> FloatArray:
@@ -58,7 +60,9 @@ def bin_edges(confidence: FloatArray, n_bins: int) -> FloatArray:
     return np.quantile(confidence, mass)
 
 
-def count_statistics(confidence: FloatArray, correct: NDArray[np.bool_], requires: tuple[int, ...], prior_accuracy: float) -> Statistics:
+def count_statistics(
+    confidence: FloatArray, correct: NDArray[np.bool_], requires: tuple[int, ...], prior_accuracy: float
+) -> Statistics:
     """The statistics of the dynamic program from held-out confidences.
 
     Parameters
@@ -110,9 +114,22 @@ def _transition(before: IntArray, after: IntArray, n_bins: int) -> NDArray[np.fl
     """Transition probabilities between bins; bins with few rows borrow from their neighbours."""
     counts = np.zeros((n_bins, n_bins))
     joint_counts(before, after, counts)
-    apart = np.subtract.outer(np.arange(n_bins), np.arange(n_bins)) ** 2
-    narrow = np.exp(-0.5 * apart / _NARROW**2) @ counts
-    wide = np.exp(-0.5 * apart / _WIDE**2) @ counts
+    narrow, wide = _along_diagonal(counts, _NARROW * n_bins), _along_diagonal(counts, _WIDE * n_bins)
     wide /= np.maximum(wide.sum(axis=1, keepdims=True), 1e-12)
-    smooth = narrow + _WIDE_ROWS * wide + 1e-6
+    smooth = narrow + _WIDE_ROWS * wide + 1e-9
     return np.asarray(smooth / smooth.sum(axis=1, keepdims=True), np.float32)
+
+
+def _along_diagonal(counts: FloatArray, width: float) -> FloatArray:
+    """Counts blurred over equal moves from bin to bin, so that blurring adds no spread to a move."""
+    n_bins = counts.shape[0]
+    blurred = np.zeros_like(counts)
+    for shift in range(-int(3 * width) - 1, int(3 * width) + 2):
+        weight = np.exp(-0.5 * (shift / width) ** 2)
+        source = np.arange(n_bins) + shift
+        inside = (source >= 0) & (source < n_bins)
+        moved = np.zeros((int(inside.sum()), n_bins))
+        landing = np.clip(np.arange(n_bins) - shift, 0, n_bins - 1)
+        np.add.at(moved, (slice(None), landing), counts[source[inside]])
+        blurred[inside] += weight * moved
+    return blurred

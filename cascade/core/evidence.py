@@ -35,7 +35,11 @@ def reachable_sets(requires: tuple[int, ...]) -> list[int]:
     [0, 1, 3]
     """
     k = len(requires)
-    allowed = [s for s in range(1 << k) if all(s >> before & 1 for j, before in enumerate(requires) if s >> j & 1 and before >= 0)]
+    allowed = [
+        s
+        for s in range(1 << k)
+        if all(s >> before & 1 for j, before in enumerate(requires) if s >> j & 1 and before >= 0)
+    ]
     return sorted(allowed, key=lambda s: (s.bit_count(), s))
 
 

@@ -56,7 +56,11 @@ class Statistics:
 
     def next_stages(self, evidence_set: int) -> list[int]:
         """Stages that may run next: not run yet, and with their predecessor run."""
-        return [j for j, before in enumerate(self.requires) if not evidence_set >> j & 1 and (before < 0 or evidence_set >> before & 1)]
+        return [
+            j
+            for j, before in enumerate(self.requires)
+            if not evidence_set >> j & 1 and (before < 0 or evidence_set >> before & 1)
+        ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,7 +137,9 @@ def time_edges(statistics: Statistics, times: StageTimes) -> FloatArray:
     return np.concatenate([edges[apart], [np.inf]])
 
 
-def solve(statistics: Statistics, times: StageTimes, prices: FloatArray, edges_ms: FloatArray | None = None) -> Decisions:
+def solve(
+    statistics: Statistics, times: StageTimes, prices: FloatArray, edges_ms: FloatArray | None = None
+) -> Decisions:
     """Optimal decisions for every price and every class of time left.
 
     Parameters
@@ -172,8 +178,12 @@ def solve(statistics: Statistics, times: StageTimes, prices: FloatArray, edges_m
                 continue
             value[s] = np.where(better, gained, value[s])
             actions[s][better.transpose(1, 2, 0)] = j
-            spent_ms[s] = np.where(better, _expected(step, spent_ms[after], landing[j], times.weights) + times.mean_ms[j], spent_ms[s])
-            spent_cost[s] = np.where(better, _expected(step, spent_cost[after], landing[j], times.weights) + times.costs[j], spent_cost[s])
+            spent_ms[s] = np.where(
+                better, _expected(step, spent_ms[after], landing[j], times.weights) + times.mean_ms[j], spent_ms[s]
+            )
+            spent_cost[s] = np.where(
+                better, _expected(step, spent_cost[after], landing[j], times.weights) + times.costs[j], spent_cost[s]
+            )
     start_ms, start_cost = spent_ms[0, 0].astype(np.float64), spent_cost[0, 0].astype(np.float64)
     accuracy = value[0, 0] + prices[:, None] * start_ms + times.cost_weight * start_cost
     return Decisions(prices, edges, actions, accuracy, start_ms, start_cost)
@@ -186,11 +196,15 @@ def _landing_classes(times: StageTimes, edges: FloatArray) -> IntArray:
     return np.maximum(np.searchsorted(edges, left, side="right") - 1, 0)
 
 
-def _expected(step: NDArray[np.float32], after: NDArray[np.float32], landing: IntArray, weights: FloatArray) -> NDArray[np.float32]:
+def _expected(
+    step: NDArray[np.float32], after: NDArray[np.float32], landing: IntArray, weights: FloatArray
+) -> NDArray[np.float32]:
     """Expectation over the next bin and the time taken, shape (B, L, R)."""
     n_bins, n_prices, n_classes = after.shape
     over_bins = (step @ after.reshape(n_bins, -1)).reshape(n_bins, n_prices, n_classes)
     if (landing == landing[0]).all():
         return over_bins[:, :, landing[0]]
-    mixed: NDArray[np.float32] = sum(np.float32(w) * over_bins[:, :, where] for w, where in zip(weights, landing, strict=True))
+    mixed: NDArray[np.float32] = sum(
+        np.float32(w) * over_bins[:, :, where] for w, where in zip(weights, landing, strict=True)
+    )
     return mixed

@@ -77,7 +77,9 @@ def recalibrate(top: float, slope: float, shift: float) -> float:
 
 
 @compiled
-def pool_loglinear(features: Any, members: Any, floors: Any, weights: Any, bias: Any, recal: Any, probs: Any, confidence: Any) -> None:
+def pool_loglinear(
+    features: Any, members: Any, floors: Any, weights: Any, bias: Any, recal: Any, probs: Any, confidence: Any
+) -> None:
     """Pooled probabilities and confidence of each row.
 
     ``features`` (n, K, c) log-probabilities, ``members`` the stages of the set, ``floors`` (K,),
@@ -143,7 +145,17 @@ def _first_maximum(row: Any) -> int:
 
 @compiled
 def absorb_scores(
-    scores: Any, as_logits: bool, slot: int, features: Any, members: Any, floors: Any, weights: Any, bias: Any, recal: Any, probs: Any, confidence: Any
+    scores: Any,
+    as_logits: bool,
+    slot: int,
+    features: Any,
+    members: Any,
+    floors: Any,
+    weights: Any,
+    bias: Any,
+    recal: Any,
+    probs: Any,
+    confidence: Any,
 ) -> int:
     """Encode one item's scores (1, c) into ``features[0, slot]``, pool, and return the top class; -1 if not usable."""
     usable = encode_logits(scores, features[:, slot]) if as_logits else encode_probs(scores, features[:, slot])
@@ -154,7 +166,9 @@ def absorb_scores(
 
 
 @compiled
-def loglinear_moments(features: Any, labels: Any, members: Any, weights: Any, bias: Any, folds: Any, nll: Any, gradient: Any, hessian: Any) -> None:
+def loglinear_moments(
+    features: Any, labels: Any, members: Any, weights: Any, bias: Any, folds: Any, nll: Any, gradient: Any, hessian: Any
+) -> None:
     """Negative log-likelihood of log-linear pooling with its derivatives, summed per fold.
 
     ``features`` (n, K, c), ``labels`` (n,), ``members`` (s,), ``weights`` (s,), ``bias`` (c,) or (0,) for
@@ -205,7 +219,9 @@ def loglinear_moments(features: Any, labels: Any, members: Any, weights: Any, bi
 
 
 @compiled
-def stacked_gradient(features: Any, labels: Any, rows: Any, members: Any, tables: Any, bias: Any, grad_tables: Any, grad_bias: Any) -> float:
+def stacked_gradient(
+    features: Any, labels: Any, rows: Any, members: Any, tables: Any, bias: Any, grad_tables: Any, grad_bias: Any
+) -> float:
     """Summed negative log-likelihood of `pool_stacked` over ``rows``; adds its gradient to the last two arrays."""
     c = bias.shape[0]
     z = np.empty(c)

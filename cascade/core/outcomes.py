@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.core.kernels import encode_probs
-from cascade.core.records import FloatArray, IntArray, StageLike
 from cascade.core.recording import predecessors, run_stages
+from cascade.core.records import FloatArray, IntArray, StageLike
 from cascade.core.rows import n_rows
 from cascade.errors import ConfigurationError, DataError, EmptyBatch, LabelMismatch, NotFinite
 
@@ -116,7 +116,9 @@ class Outcomes:
         )
 
     @classmethod
-    def from_probs(cls, probs: Any, labels: Any, *, stages: Sequence[str] | None = None, classes: Sequence[Hashable] | None = None) -> Outcomes:
+    def from_probs(
+        cls, probs: Any, labels: Any, *, stages: Sequence[str] | None = None, classes: Sequence[Hashable] | None = None
+    ) -> Outcomes:
         """A table from saved class probabilities.
 
         Parameters
@@ -152,13 +154,17 @@ class Outcomes:
         encoded = np.empty((n, k, c), np.float32)
         for j in range(k):
             if not encode_probs(table[:, j], encoded[:, j]):
-                raise NotFinite(f"expected probabilities >= 0 with a positive sum per row, got others in stage {j}: check probs[:, {j}]")
+                raise NotFinite(
+                    f"expected probabilities >= 0 with a positive sum per row, got others in stage {j}: check probs[:, {j}]"
+                )
         names = _stage_names(stages, k)
         columns = tuple(range(c)) if classes is None else tuple(classes)
         return _from_log_probs(encoded, labels, names, columns, (-1,) * k)
 
     @classmethod
-    def from_predictions(cls, labels_hat: Any, confidence: Any, labels: Any, *, stages: Sequence[str] | None = None) -> Outcomes:
+    def from_predictions(
+        cls, labels_hat: Any, confidence: Any, labels: Any, *, stages: Sequence[str] | None = None
+    ) -> Outcomes:
         """A table from saved answers that come as a label and one confidence.
 
         Parameters
@@ -184,12 +190,16 @@ class Outcomes:
         """
         guesses, trust = np.asarray(labels_hat), np.asarray(confidence, np.float64)
         if guesses.ndim != 2 or guesses.shape != trust.shape:
-            raise DataError(f"expected labels_hat and confidence of one shape (n, K), got {guesses.shape} and {trust.shape}")
+            raise DataError(
+                f"expected labels_hat and confidence of one shape (n, K), got {guesses.shape} and {trust.shape}"
+            )
         truth = _as_list(labels)
         if len(truth) != guesses.shape[0]:
             raise DataError(f"expected one label per row, got {len(truth)} labels for {guesses.shape[0]} rows")
         if not np.all((trust >= 0.0) & (trust <= 1.0)):
-            raise DataError(f"expected confidences in [0, 1], got values from {np.nanmin(trust)} to {np.nanmax(trust)}: rescale them first")
+            raise DataError(
+                f"expected confidences in [0, 1], got values from {np.nanmin(trust)} to {np.nanmax(trust)}: rescale them first"
+            )
         said = _as_list(guesses.ravel())
         classes = _sorted_labels(set(truth)) + _sorted_labels(set(said) - set(truth))
         index = {label: i for i, label in enumerate(classes)}
@@ -204,7 +214,9 @@ class Outcomes:
         )
 
     @classmethod
-    def record(cls, stages: Sequence[StageLike], X: Any, y: Any, *, batch_size: int = 256, progress: bool = True) -> Outcomes:  # noqa: N803
+    def record(
+        cls, stages: Sequence[StageLike], X: Any, y: Any, *, batch_size: int = 256, progress: bool = True
+    ) -> Outcomes:
         """Run every stage on labelled inputs and keep what each one said.
 
         Parameters
@@ -265,10 +277,18 @@ class Outcomes:
             return cls.from_probs(arrays["probs"], arrays["labels"], stages=names, classes=classes)
         if {"labels", "predictions", "confidence"} <= arrays.keys():
             return cls.from_predictions(arrays["predictions"], arrays["confidence"], arrays["labels"], stages=names)
-        raise DataError(f"expected arrays labels and probs, or labels, predictions and confidence in {path}, got {sorted(arrays)}: rename them")
+        raise DataError(
+            f"expected arrays labels and probs, or labels, predictions and confidence in {path}, got {sorted(arrays)}: rename them"
+        )
 
 
-def _from_log_probs(log_probs: FeatureArray, labels: Any, names: tuple[str, ...], classes: tuple[Hashable, ...], requires: tuple[int, ...]) -> Outcomes:
+def _from_log_probs(
+    log_probs: FeatureArray,
+    labels: Any,
+    names: tuple[str, ...],
+    classes: tuple[Hashable, ...],
+    requires: tuple[int, ...],
+) -> Outcomes:
     n, _, c = log_probs.shape
     truth = _as_list(labels)
     if len(truth) != n:
@@ -304,7 +324,9 @@ def _stage_names(names: Sequence[str] | None, k: int) -> tuple[str, ...]:
 
 def _as_list(labels: Any) -> list[Any]:
     """Labels as Python values, so that equal labels compare and hash equal."""
-    values = labels.tolist() if hasattr(labels, "tolist") else [y.item() if isinstance(y, np.generic) else y for y in labels]
+    values = (
+        labels.tolist() if hasattr(labels, "tolist") else [y.item() if isinstance(y, np.generic) else y for y in labels]
+    )
     if not isinstance(values, list) or any(isinstance(value, list) for value in values):
         raise DataError(f"expected one label per item, shape (n,), got {getattr(labels, 'shape', labels)}: flatten y")
     return values

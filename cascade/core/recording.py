@@ -43,7 +43,9 @@ def predecessors(stages: Sequence[StageLike]) -> tuple[int, ...]:
         raise ConfigurationError(f"expected distinct stage names, got {names}: pass name= to the duplicates")
     for j, stage in enumerate(stages):
         if stage.requires is not None and stage.requires not in names[:j]:
-            raise ConfigurationError(f"stage {stage.name!r} continues from {stage.requires!r}: put that exit before it, got the order {names}")
+            raise ConfigurationError(
+                f"stage {stage.name!r} continues from {stage.requires!r}: put that exit before it, got the order {names}"
+            )
     return tuple(-1 if stage.requires is None else names.index(stage.requires) for stage in stages)
 
 
@@ -83,7 +85,9 @@ def run_checked(stage: StageLike, batch: Any, carry: Any = None) -> tuple[Any, A
         raise StageError(f"stage {stage.name!r} raised {type(error).__name__}: {error}") from error
     rows = len(output.outputs) if isinstance(output, StageOutput) else output.shape[0]
     if rows != n_rows(batch):
-        raise StageOutputError(f"stage {stage.name!r} returned {rows} rows for a batch of {n_rows(batch)}: it must answer every row")
+        raise StageOutputError(
+            f"stage {stage.name!r} returned {rows} rows for a batch of {n_rows(batch)}: it must answer every row"
+        )
     return output, carry_out
 
 
@@ -123,8 +127,14 @@ def encoded_scores(stage: StageLike, table: Any) -> NDArray[np.float32]:
     encoded = np.empty(table.shape, np.float32)
     encode = encode_logits if stage.scores == "logits" else encode_probs
     if not encode(table, encoded):
-        wanted = "finite logits" if stage.scores == "logits" else "probabilities >= 0 with a positive sum (or say scores='logits')"
-        raise StageOutputError(f"stage {stage.name!r} returned scores that are not {wanted}: {_first_bad_row(stage.scores, table)}")
+        wanted = (
+            "finite logits"
+            if stage.scores == "logits"
+            else "probabilities >= 0 with a positive sum (or say scores='logits')"
+        )
+        raise StageOutputError(
+            f"stage {stage.name!r} returned scores that are not {wanted}: {_first_bad_row(stage.scores, table)}"
+        )
     return encoded
 
 
@@ -147,10 +157,14 @@ def _common_classes(stages: Sequence[StageLike], tables: Sequence[Any]) -> tuple
     first = named[0]
     for stage in named:
         if set(stage.classes or ()) != set(first.classes or ()):
-            raise DataError(f"expected one set of classes, got {first.classes} from {first.name!r} and {stage.classes} from {stage.name!r}")
+            raise DataError(
+                f"expected one set of classes, got {first.classes} from {first.name!r} and {stage.classes} from {stage.name!r}"
+            )
     assert first.classes is not None
     if len(first.classes) != width:
-        raise DataError(f"expected {width} classes, one per column of the scores, got {len(first.classes)} from {first.name!r}")
+        raise DataError(
+            f"expected {width} classes, one per column of the scores, got {len(first.classes)} from {first.name!r}"
+        )
     return first.classes
 
 
