@@ -34,7 +34,7 @@ bench: $(STAMP)
 	done
 
 docs: $(STAMP)
-	DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 env: $(STAMP)
 
