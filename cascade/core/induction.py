@@ -12,6 +12,7 @@ distribution, and c_j a cost in the user's unit with weight κ.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,7 +113,12 @@ class Decisions:
 
     def time_class(self, left_ms: float) -> int:
         """The class of a remaining time in milliseconds; 0 for none left."""
-        return max(int(np.searchsorted(self.time_edges_ms, left_ms + _ROUNDING_MS, side="right")) - 1, 0)
+        return int(time_classes(self.time_edges_ms, left_ms))
+
+
+def time_classes(edges_ms: FloatArray, left_ms: FloatArray | float) -> IntArray:
+    """Class of each remaining time: the last edge not above it, 0 for none left."""
+    return np.maximum(np.searchsorted(edges_ms, np.asarray(left_ms) + _ROUNDING_MS, side="right") - 1, 0)
 
 
 def time_edges(statistics: Statistics, times: StageTimes) -> FloatArray:
@@ -137,9 +143,7 @@ def time_edges(statistics: Statistics, times: StageTimes) -> FloatArray:
     return np.concatenate([edges[apart], [np.inf]])
 
 
-def solve(
-    statistics: Statistics, times: StageTimes, prices: FloatArray, edges_ms: FloatArray | None = None
-) -> Decisions:
+def solve(statistics: Statistics, times: StageTimes, prices: FloatArray) -> Decisions:
     """Optimal decisions for every price and every class of time left.
 
     Parameters
@@ -148,55 +152,91 @@ def solve(
     times : StageTimes
     prices : ndarray, shape (L,)
         Accuracy per millisecond, >= 0.
-    edges_ms : ndarray, shape (R,), optional
-        Classes of time left; by default where plans begin to fit.
 
     Notes
     -----
     O(2**K K B**2 L R) time and O(2**K B L R) memory.
     """
-    edges = time_edges(statistics, times) if edges_ms is None else edges_ms
+    edges = time_edges(statistics, times)
     n_sets, n_bins = statistics.accuracy.shape
-    shape = (n_sets, len(prices), len(edges), n_bins)
-    actions = np.full(shape, STOP, np.int8)
-    sets = reachable_sets(statistics.requires)
-    value = np.zeros((n_sets, n_bins, len(prices), len(edges)), np.float32)
-    spent_ms, spent_cost = np.zeros_like(value), np.zeros_like(value)
-    landing = _landing_classes(times, edges)
-    cheapest_first = np.lexsort((times.costs, times.mean_ms))
-    for s in reversed(sets):
-        value[s] = statistics.accuracy[s][:, None, None]
-        successors = set(statistics.next_stages(s))
-        for j in (int(j) for j in cheapest_first if int(j) in successors):
-            after = s | 1 << j
-            step = statistics.transitions[s, j]
-            gained = _expected(step, value[after], landing[j], times.weights)
-            gained -= (prices * times.mean_ms[j] + times.cost_weight * times.costs[j]).astype(np.float32)[None, :, None]
-            gained[:, :, edges + _ROUNDING_MS < times.upper_ms[j]] = -np.inf
-            better = gained > value[s] + _TIE
+    actions = np.full((n_sets, len(prices), len(edges), n_bins), STOP, np.int8)
+    spent_ms = np.zeros((n_sets, n_bins, len(prices), len(edges)), np.float32)
+    spent_cost = np.zeros_like(spent_ms)
+    landing = landing_classes(times, edges)
+    start = np.zeros(0)
+    for s, stop, options in backward(statistics, times, prices, edges):
+        best = np.broadcast_to(stop, spent_ms[s].shape).copy()
+        for j, value in options:
+            better = value > best + _TIE
             if not better.any():
                 continue
-            value[s] = np.where(better, gained, value[s])
+            best = np.where(better, value, best)
             actions[s][better.transpose(1, 2, 0)] = j
-            spent_ms[s] = np.where(
-                better, _expected(step, spent_ms[after], landing[j], times.weights) + times.mean_ms[j], spent_ms[s]
-            )
-            spent_cost[s] = np.where(
-                better, _expected(step, spent_cost[after], landing[j], times.weights) + times.costs[j], spent_cost[s]
-            )
+            after = s | 1 << j
+            for spent, own in ((spent_ms, times.mean_ms[j]), (spent_cost, times.costs[j])):
+                onward = expected(statistics.transitions[s, j], spent[after], landing[j], times.weights) + own
+                spent[s] = np.where(better, onward, spent[s])
+        start = best[0]
     start_ms, start_cost = spent_ms[0, 0].astype(np.float64), spent_cost[0, 0].astype(np.float64)
-    accuracy = value[0, 0] + prices[:, None] * start_ms + times.cost_weight * start_cost
+    accuracy = start + prices[:, None] * start_ms + times.cost_weight * start_cost
+    # Where no stage fits there is nothing but the prior to value.
+    accuracy = np.where(np.isfinite(accuracy), accuracy, statistics.accuracy[0, 0])
     return Decisions(prices, edges, actions, accuracy, start_ms, start_cost)
 
 
-def _landing_classes(times: StageTimes, edges: FloatArray) -> IntArray:
+Options = list[tuple[int, NDArray[np.float32]]]
+
+
+def backward(
+    statistics: Statistics, times: StageTimes, prices: FloatArray, edges: FloatArray
+) -> Iterator[tuple[int, FloatArray, Options]]:
+    """Every set from the fullest to the empty one, with the value of stopping and of each stage that may run next.
+
+    Stopping has shape (B, 1, 1), running (B, L, R); the cheapest stage comes first, so that ties can go to it.
+    Nothing is answered from no stage at all: stopping at the empty set is worth minus infinity.
+    """
+    n_sets, n_bins = statistics.accuracy.shape
+    value = np.zeros((n_sets, n_bins, len(prices), len(edges)), np.float32)
+    landing = landing_classes(times, edges)
+    blur = gain_blur(n_bins)
+    cheapest_first = [int(j) for j in np.lexsort((times.costs, times.mean_ms))]
+    for s in reversed(reachable_sets(statistics.requires)):
+        successors = statistics.next_stages(s)
+        options: Options = []
+        stop = statistics.accuracy[s][:, None, None] if s else np.full((n_bins, 1, 1), -np.inf)
+        value[s] = stop
+        for j in (j for j in cheapest_first if j in successors):
+            # Before any stage has run there is a single bin: row 0.
+            step = statistics.transitions[s, j] if s else np.repeat(statistics.transitions[0, j, :1], n_bins, axis=0)
+            onward = expected(step, value[s | 1 << j], landing[j], times.weights)
+            onward -= (prices * times.mean_ms[j] + times.cost_weight * times.costs[j]).astype(np.float32)[None, :, None]
+            if s:
+                onward = stop.astype(np.float32) + np.tensordot(blur, onward - stop.astype(np.float32), axes=1)
+            onward[:, :, edges + _ROUNDING_MS < times.upper_ms[j]] = -np.inf
+            np.maximum(value[s], onward, out=value[s])
+            options.append((j, onward))
+        yield s, stop, options
+
+
+GAIN_BLUR = 0.04
+"""Width of the blur over gains, as a share of the number of bins."""
+
+
+def gain_blur(n_bins: int) -> NDArray[np.float32]:
+    """Weights (B, B) that average the gain of running a stage over neighbouring bins."""
+    apart = np.subtract.outer(np.arange(n_bins), np.arange(n_bins)) / max(GAIN_BLUR * n_bins, 1e-6)
+    weights = np.exp(-0.5 * apart**2)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+
+
+def landing_classes(times: StageTimes, edges: FloatArray) -> IntArray:
     """Class of the time left after each atom of each stage, shape (K, 3, R)."""
     with np.errstate(invalid="ignore"):
         left = edges[None, None, :] - times.atoms_ms[:, :, None] + _ROUNDING_MS
     return np.maximum(np.searchsorted(edges, left, side="right") - 1, 0)
 
 
-def _expected(
+def expected(
     step: NDArray[np.float32], after: NDArray[np.float32], landing: IntArray, weights: FloatArray
 ) -> NDArray[np.float32]:
     """Expectation over the next bin and the time taken, shape (B, L, R)."""

@@ -1,0 +1,198 @@
+"""Fit a policy: pooling, recalibration and the statistics of the dynamic program, under one cross-fitting.
+
+Pure: the same outcomes, service table and seed give the same policy.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+
+from cascade.calibration.evidence import HeldOut, fit_evidence
+from cascade.calibration.transitions import count_statistics
+from cascade.core.induction import Decisions, Statistics, solve
+from cascade.core.outcomes import Outcomes
+from cascade.core.policy import Policy, check_same_stages, price_grid
+from cascade.core.records import FloatArray
+from cascade.core.service import ServiceTable
+from cascade.errors import ConfigurationError, DataError, SmallSampleWarning
+
+N_FOLDS = 5
+MAX_STAGES = 8
+_ROWS_PER_STAGE = 50
+_MAX_DROP = 0.005
+
+
+def fit_policy(
+    outcomes: Outcomes,
+    service: ServiceTable,
+    max_accuracy_drop: float | None = None,
+    seed: int = 0,
+    *,
+    cost_weight: float = 0.0,
+    level: float = 0.99,
+) -> Policy:
+    """The decision policy for these stages, fitted on labelled outcomes.
+
+    Parameters
+    ----------
+    outcomes : Outcomes
+        What K <= 8 stages said about n labelled items.
+    service : ServiceTable
+        How long the stages take, and what they cost.
+    max_accuracy_drop : float, optional
+        Accuracy, in [0, 1], that an unloaded request may give up for time. By default one standard error of the paired
+        difference to the most accurate policy, at most half a point.
+    seed : int
+        Draws the folds of the cross-fitting.
+    cost_weight : float
+        Accuracy worth one unit of ``service.costs``; 0 leaves the cost out of the decisions.
+    level : float
+        Quantile of a stage's service time that must fit into the time left.
+
+    Returns
+    -------
+    Policy
+
+    Raises
+    ------
+    PolicyMismatch
+        If the outcomes and the service table are of different stages.
+    DataError
+        If all labels are of one class, or there are fewer items than folds.
+    ConfigurationError
+        If there are more than 8 stages or a number is out of range.
+
+    Warns
+    -----
+    SmallSampleWarning
+        If there are fewer than 50 items per stage.
+
+    Notes
+    -----
+    O(2**K n c) time. The statistics know no machine: `Policy.retime` solves them again for another service table.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> labels = rng.integers(0, 2, 400)
+    >>> sharp = np.where(rng.random((400, 2)) < [0.7, 0.95], labels[:, None], 1 - labels[:, None])
+    >>> probs = np.stack([1.0 - sharp, sharp], axis=2) * 0.8 + 0.1
+    >>> policy = fit_policy(Outcomes.from_probs(probs, labels), ServiceTable.from_costs([1.0, 10.0]))
+    >>> policy.stages
+    ('stage0', 'stage1')
+    """
+    _check(outcomes, service, max_accuracy_drop, cost_weight, level)
+    rng = np.random.default_rng(seed)
+    evidence, held_out = fit_evidence(outcomes, N_FOLDS, rng)
+    prior_accuracy = float(held_out.correct[:, 0].mean())
+    statistics = count_statistics(held_out.confidence, held_out.correct, outcomes.requires, prior_accuracy)
+    bare = Policy(
+        outcomes.stages,
+        outcomes.classes,
+        service,
+        evidence,
+        statistics,
+        outcomes.requires,
+        level=level,
+        cost_weight=cost_weight,
+        fingerprints=outcomes.fingerprints,
+        inputs=outcomes.inputs,
+        n_items=outcomes.n_items,
+    )
+    shown = _replayed_held_out(bare, held_out, prior_accuracy)
+    drop = _default_drop(shown) if max_accuracy_drop is None else float(max_accuracy_drop)
+    return replace(bare, drop=drop, audit=_audit(bare.decisions(), shown))
+
+
+def _check(
+    outcomes: Outcomes, service: ServiceTable, max_accuracy_drop: float | None, cost_weight: float, level: float
+) -> None:
+    k, n = outcomes.n_stages, outcomes.n_items
+    if k > MAX_STAGES:
+        raise ConfigurationError(f"expected at most {MAX_STAGES} stages, got {k}: drop those the frontier does not use")
+    if service.stages is not None:
+        check_same_stages(outcomes.stages, service.stages)
+    if max_accuracy_drop is not None and not 0.0 <= max_accuracy_drop <= 1.0:
+        raise ConfigurationError(f"expected max_accuracy_drop in [0, 1] or None, got {max_accuracy_drop}")
+    if not 0.0 <= cost_weight < np.inf:
+        raise ConfigurationError(f"expected a finite cost_weight >= 0, got {cost_weight}")
+    if not 0.5 <= level <= service.levels[-1]:
+        raise ConfigurationError(f"expected level in [0.5, {service.levels[-1]}], got {level}")
+    if n < N_FOLDS:
+        raise DataError(f"expected at least {N_FOLDS} labelled items, one for each fold, got {n}")
+    if len(np.unique(outcomes.labels)) < 2:
+        only = outcomes.classes[int(outcomes.labels[0])]
+        raise DataError(
+            f"expected labels of at least two classes, got only {only!r}: nothing can be told right from wrong"
+        )
+    if n < _ROWS_PER_STAGE * k:
+        error = 100 * 0.5 / np.sqrt(n)
+        warnings.warn(
+            f"{n} labelled items for {k} stages, fewer than {_ROWS_PER_STAGE} each: the standard error of an accuracy is up to "
+            f"{error:.1f} points, so thresholds and expected accuracy are rough; add labelled items",
+            SmallSampleWarning,
+            stacklevel=3,
+        )
+
+
+def _replayed_held_out(policy: Policy, held_out: HeldOut, prior_accuracy: float) -> NDArray[np.bool_]:
+    """Whether each item is right at each price without a deadline, under statistics without its fold, shape (L, n)."""
+    times = policy.times()
+    prices = price_grid(times)
+    shown = np.zeros((len(prices), held_out.folds.shape[0]), np.bool_)
+    for fold in range(N_FOLDS):
+        inside = np.flatnonzero(held_out.folds == fold)
+        outside = np.flatnonzero(held_out.folds != fold)
+        statistics = count_statistics(
+            held_out.confidence[outside], held_out.correct[outside], policy.requires, prior_accuracy
+        )
+        decisions = solve(statistics, times, prices)
+        shown[:, inside] = _walk(statistics, decisions, held_out.confidence[inside], held_out.correct[inside])
+    return shown
+
+
+def _walk(
+    statistics: Statistics, decisions: Decisions, confidence: FloatArray, correct: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Whether each item is right at each price without a deadline, shape (L, n)."""
+    n = confidence.shape[0]
+    bins = np.stack(
+        [np.searchsorted(edges, confidence[:, s], side="right") for s, edges in enumerate(statistics.edges)]
+    )
+    bins[0] = 0
+    right = np.zeros((len(decisions.prices), n), np.bool_)
+    everyone = np.arange(n)
+    for row in range(len(decisions.prices)):
+        sets = np.zeros(n, np.int64)
+        for _ in range(statistics.n_stages):
+            action = decisions.actions[sets, row, -1, bins[sets, everyone]]
+            sets = np.where(action < 0, sets, sets | 1 << np.maximum(action, 0).astype(np.int64))
+        right[row] = correct[everyone, sets]
+    return right
+
+
+def _default_drop(shown: NDArray[np.bool_]) -> float:
+    """One standard error of the paired difference at the price where the loss reaches it, at most half a point."""
+    best = shown[int(shown.mean(axis=1).argmax())].astype(np.float64)
+    allowed = 0.0
+    for right in shown:
+        difference = best - right
+        error = float(difference.std() / np.sqrt(len(difference)))
+        if difference.mean() <= min(error, _MAX_DROP):
+            allowed = max(allowed, min(error, _MAX_DROP))
+    return allowed
+
+
+def _audit(decisions: Decisions, shown: NDArray[np.bool_]) -> FloatArray:
+    """Accuracy the model expects against accuracy shown, both ascending, shape (2, m)."""
+    modelled, accuracy = decisions.accuracy[:, -1], shown.mean(axis=1)
+    order = np.argsort(modelled, kind="stable")
+    values, first = np.unique(modelled[order], return_index=True)
+    groups = np.add.reduceat(accuracy[order], first) / np.diff([*first, len(order)])
+    return np.stack([values, isotonic_regression(groups).x])

@@ -1,0 +1,129 @@
+"""Run a decision table over recorded outcomes: the oracle for everything that happens online.
+
+Pure. Time passes as the service table's means say; a stage never runs twice for an item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cascade.core.evidence import EvidenceModel, features_of, reachable_sets
+from cascade.core.induction import STOP, StageTimes
+from cascade.core.outcomes import Outcomes
+from cascade.core.records import FloatArray, IntArray
+from cascade.core.table import DecisionTable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Replay:
+    """What a policy would have answered, and at what price.
+
+    Attributes
+    ----------
+    labels : ndarray, shape (n,)
+        The answers, as the caller's labels.
+    confidence : ndarray, shape (n,)
+    correct : ndarray of bool, shape (n,)
+    accuracy : float
+        Share of right answers.
+    cost, time_ms : ndarray, shape (n,)
+        Summed cost and mean service time of the stages that ran for each item.
+    path_counts : mapping from tuple of str to int
+        Number of items per path of stage names.
+    """
+
+    labels: NDArray[np.generic]
+    confidence: FloatArray
+    correct: NDArray[np.bool_]
+    cost: FloatArray
+    time_ms: FloatArray
+    path_counts: Mapping[tuple[str, ...], int]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers."""
+        return float(self.correct.mean())
+
+    @property
+    def mean_cost(self) -> float:
+        """Mean cost per item, in the service table's unit of cost."""
+        return float(self.cost.mean())
+
+    @property
+    def mean_ms(self) -> float:
+        """Mean service time per item in milliseconds."""
+        return float(self.time_ms.mean())
+
+    @property
+    def p99_ms(self) -> float:
+        """0.99 quantile over items of the service time in milliseconds."""
+        return float(np.quantile(self.time_ms, 0.99))
+
+
+def fastest_stage(times: StageTimes, requires: tuple[int, ...]) -> int:
+    """The stage that answers first among those that may run first."""
+    return min((j for j, before in enumerate(requires) if before < 0), key=lambda j: float(times.upper_ms[j]))
+
+
+def replay(
+    outcomes: Outcomes, evidence: EvidenceModel, table: DecisionTable, times: StageTimes, budget_ms: float | None
+) -> Replay:
+    """Every item through the table, each with the same budget.
+
+    Where not even one stage fits, the fastest one answers late.
+    """
+    n, k = outcomes.n_items, outcomes.n_stages
+    features = features_of(outcomes, evidence.form)
+    if evidence.form == "loglinear":
+        # Labels the policy does not know come last and have no column.
+        features = np.ascontiguousarray(features[:, :, : evidence.n_classes])
+    chosen, confidence = np.zeros(n, np.int64), np.zeros(n)
+    cost, spent_ms, trace = np.zeros(n), np.zeros(n), np.zeros(n, np.int64)
+    allowed = np.inf if budget_ms is None else float(budget_ms)
+    waiting: dict[int, IntArray] = {0: np.arange(n)}
+    for s in reachable_sets(outcomes.requires):
+        rows = waiting.pop(s, None)
+        if rows is None:
+            continue
+        probs, trust = evidence.pool(features[rows], s)
+        actions = table.actions_of(s, trust, allowed - spent_ms[rows])
+        if s == 0:
+            actions = np.where(actions == STOP, fastest_stage(times, outcomes.requires), actions)
+        done = actions == STOP
+        chosen[rows[done]], confidence[rows[done]] = probs[done].argmax(axis=1), trust[done]
+        for j in np.unique(actions[~done]):
+            onward = rows[actions == j]
+            cost[onward] += times.costs[j]
+            spent_ms[onward] += times.mean_ms[j]
+            trace[onward] = trace[onward] * (k + 1) + j + 1
+            after = s | 1 << int(j)
+            waiting[after] = np.concatenate([waiting[after], onward]) if after in waiting else onward
+    labels = label_array(outcomes.classes)[chosen]
+    return Replay(labels, confidence, chosen == outcomes.labels, cost, spent_ms, _path_counts(trace, outcomes.stages))
+
+
+def label_array(classes: tuple[Hashable, ...]) -> NDArray[np.generic]:
+    """The caller's labels as an array of shape (c,), of objects where their types are mixed."""
+    if len({type(label) for label in classes}) == 1 and isinstance(classes[0], (str, int, float, bool)):
+        return np.array(classes)
+    labels = np.empty(len(classes), object)
+    labels[:] = classes
+    return labels
+
+
+def _path_counts(trace: IntArray, stages: tuple[str, ...]) -> dict[tuple[str, ...], int]:
+    codes, counts = np.unique(trace, return_counts=True)
+    by_count = sorted(zip(counts.tolist(), codes.tolist(), strict=True), key=lambda pair: (-pair[0], pair[1]))
+    return {_path(code, stages): count for count, code in by_count}
+
+
+def _path(code: int, stages: tuple[str, ...]) -> tuple[str, ...]:
+    names: list[str] = []
+    while code:
+        code, digit = divmod(code, len(stages) + 1)
+        names.append(stages[digit - 1])
+    return tuple(reversed(names))
