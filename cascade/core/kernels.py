@@ -119,6 +119,9 @@ def pool_stacked(features: Any, members: Any, tables: Any, bias: Any, recal: Any
             probs[i, k] = bias[k]
         for j in members:
             label, u, v = int(features[i, j, 0]), float(features[i, j, 1]), float(features[i, j, 2])
+            if label >= tables.shape[1]:
+                # A label never met in fitting says nothing.
+                continue
             for k in range(c):
                 probs[i, k] += tables[j, label, 0, k] + u * tables[j, label, 1, k] + v * tables[j, label, 2, k]
         top = -np.inf
