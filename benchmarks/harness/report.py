@@ -67,9 +67,23 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def write(name: str, results: dict[str, Any], folder: Path) -> None:
     """Write ``folder/name.json``: the results, and where and when they were measured."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"stamp": stamp(), **results}, indent=1)
+    text = _json({"stamp": stamp(), **results})
     (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     print(f"\nwrote {name}.json")
+
+
+def _json(value: Any, indent: str = "") -> str:
+    """JSON in which what fits on a line stands on one, so that a changed figure is one changed line."""
+    text = json.dumps(value)
+    if len(indent) + len(text) <= 120 or not isinstance(value, dict | list):
+        return text
+    inner = indent + " "
+    if isinstance(value, dict):
+        items = [f"{json.dumps(key)}: {_json(entry, inner)}" for key, entry in value.items()]
+    else:
+        items = [_json(entry, inner) for entry in value]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    return f"{opening}\n{inner}" + f",\n{inner}".join(items) + f"\n{indent}{closing}"
 
 
 def stamp() -> dict[str, Any]:
