@@ -103,7 +103,7 @@ def replay(
             after = s | 1 << int(j)
             waiting[after] = np.concatenate([waiting[after], onward]) if after in waiting else onward
     labels = label_array(outcomes.classes)[chosen]
-    return Replay(labels, confidence, chosen == outcomes.labels, cost, spent_ms, _path_counts(trace, outcomes.stages))
+    return Replay(labels, confidence, chosen == outcomes.labels, cost, spent_ms, path_counts_of(trace, outcomes.stages))
 
 
 def label_array(classes: tuple[Hashable, ...]) -> NDArray[np.generic]:
@@ -115,7 +115,8 @@ def label_array(classes: tuple[Hashable, ...]) -> NDArray[np.generic]:
     return labels
 
 
-def _path_counts(trace: IntArray, stages: tuple[str, ...]) -> dict[tuple[str, ...], int]:
+def path_counts_of(trace: IntArray, stages: tuple[str, ...]) -> dict[tuple[str, ...], int]:
+    """Number of items per path; a path is digits to the base K + 1, the first stage the highest."""
     codes, counts = np.unique(trace, return_counts=True)
     by_count = sorted(zip(counts.tolist(), codes.tolist(), strict=True), key=lambda pair: (-pair[0], pair[1]))
     return {_path(code, stages): count for count, code in by_count}

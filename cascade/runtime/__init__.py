@@ -1,0 +1,1 @@
+"""The request path: lanes, the walk of one request through the stages, and batches with compaction."""

@@ -1,0 +1,138 @@
+"""From evidence to what the caller gets: labels, postprocessing, timing, status.
+
+Reads the clock it is given, at the very end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cascade.core.records import FloatArray, Prediction, Status
+from cascade.core.replay import label_array, path_counts_of
+from cascade.runtime.batch import Rows
+from cascade.runtime.ready import INFINITE, ReadyPolicy
+from cascade.runtime.single import Terms
+from cascade.runtime.walk import Walk
+
+Postprocess = Callable[[Any], Any] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BatchPrediction:
+    """The answers to one call of n rows.
+
+    Attributes
+    ----------
+    labels : ndarray, shape (n,)
+        The caller's labels; objects, with None where the predictor abstained, if it did or postprocessed.
+    confidence : ndarray, shape (n,)
+    probs : ndarray, shape (n, c)
+    stage : ndarray of str, shape (n,)
+        The last stage that ran for each row; empty where none did.
+    status : ndarray of Status, shape (n,)
+    in_time : ndarray of bool, shape (n,)
+        Whether the call returned before the deadline: the answers come together.
+    path_counts : mapping from tuple of str to int
+    latency_ms : float
+        Of the whole call.
+    """
+
+    labels: NDArray[Any]
+    confidence: FloatArray
+    probs: FloatArray
+    stage: NDArray[np.str_]
+    status: NDArray[np.object_]
+    in_time: NDArray[np.bool_]
+    path_counts: Mapping[tuple[str, ...], int]
+    latency_ms: float
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def status_counts(self) -> dict[str, int]:
+        """Number of rows by how they ended."""
+        counts = {status.value: int((self.status == status).sum()) for status in Status}
+        return {name: n for name, n in counts.items() if n}
+
+
+def prediction_of(
+    walk: Walk,
+    ready: ReadyPolicy,
+    terms: Terms,
+    postprocess: Postprocess,
+    times_ms: tuple[float, float, float],
+    now: Callable[[], float],
+    *,
+    final: bool = True,
+) -> Prediction:
+    """The answer of a walk; ``times_ms`` are the start, the deadline and the wait for the lane."""
+    start_ms, deadline_ms, wait_ms = times_ms
+    if walk.evidence_set:
+        index, confidence, probs = walk.label_index, walk.confidence, walk.probs
+    else:
+        index, confidence, probs = int(ready.prior.argmax()), float(ready.prior.max()), ready.prior.copy()
+    if confidence < terms.abstain_below:
+        label, status = None, Status.ABSTAINED
+    else:
+        label = ready.classes[index]
+        status = Status.DEGRADED if walk.is_degraded else Status.ANSWERED
+        if postprocess is not None:
+            label = postprocess(label)
+    # A refined answer must not change when the walk goes on.
+    shown = probs if final else probs.copy()
+    end_ms = now()
+    return Prediction(
+        label,
+        shown,
+        confidence,
+        walk.path,
+        status,
+        None if deadline_ms == INFINITE else deadline_ms - start_ms,
+        end_ms - start_ms,
+        wait_ms,
+        end_ms <= deadline_ms,
+        False,
+        final,
+    )
+
+
+def answers_of(
+    rows: Rows,
+    ready: ReadyPolicy,
+    terms: Terms,
+    postprocess: Postprocess,
+    times_ms: tuple[float, float],
+    now: Callable[[], float],
+) -> BatchPrediction:
+    """The answers of a batch; ``times_ms`` are the start and the deadline."""
+    start_ms, deadline_ms = times_ms
+    labels: NDArray[Any] = label_array(ready.classes)[rows.label_index]
+    abstained = rows.confidence < terms.abstain_below
+    if postprocess is not None or abstained.any():
+        chosen = np.empty(len(labels), object)
+        for i, index in enumerate(rows.label_index.tolist()):
+            if not abstained[i]:
+                chosen[i] = ready.classes[index] if postprocess is None else postprocess(ready.classes[index])
+        labels = chosen
+    status = np.full(len(labels), Status.ANSWERED, object)
+    status[rows.degraded] = Status.DEGRADED
+    status[abstained] = Status.ABSTAINED
+    names = np.array([*(stage.name for stage in ready.stages), ""])
+    paths = path_counts_of(rows.trace, tuple(stage.name for stage in ready.stages))
+    end_ms = now()
+    return BatchPrediction(
+        labels,
+        rows.confidence,
+        rows.probs,
+        names[rows.last_stage],
+        status,
+        np.full(len(labels), end_ms <= deadline_ms),
+        paths,
+        end_ms - start_ms,
+    )

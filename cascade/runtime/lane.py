@@ -1,0 +1,102 @@
+"""A lane: the right to run stages, held by one caller at a time, with faults contained and thread counts set.
+
+The only module of the package that holds a lock while a stage runs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from cascade.clock import Clock
+from cascade.core.records import StageOutput
+from cascade.core.rows import n_rows
+from cascade.errors import StageError, StageOutputError
+from cascade.runtime.breaker import Breaker
+from cascade.stages.base import RunnableStage
+from cascade.telemetry.counters import Counters
+
+LEAVE_THREADS = 0
+
+
+class Lane:
+    """One execution resource and what it runs on; use it as a context manager around runs.
+
+    Parameters
+    ----------
+    stages : sequence of stages
+    clock : Clock
+    n_threads : int
+        Intra-op threads of each calling thread; `LEAVE_THREADS` touches nothing.
+    counters : Counters
+        Where faults are counted.
+    """
+
+    def __init__(self, stages: Sequence[RunnableStage], clock: Clock, n_threads: int, counters: Counters) -> None:
+        self.stages = tuple(stages)
+        self.counters = counters
+        self.breakers = [Breaker() for _ in stages]
+        self._now = clock.now_ms
+        self._lock = threading.Lock()
+        self._n_threads = n_threads
+        self._limited: dict[int, ExitStack] = {}
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        if self._n_threads != LEAVE_THREADS and threading.get_ident() not in self._limited:
+            self._limit_threads()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def run(self, j: int, batch: Any, carry: Any = None) -> tuple[Any, Any]:
+        """One call of stage j while the lane is held.
+
+        Raises
+        ------
+        StageError
+            If the model raises, or returns another number of rows than it got; the cause is attached.
+        """
+        try:
+            output, carry_out = self.stages[j].run(batch, carry)
+        except Exception as error:
+            self._note_failure(j)
+            raise StageError(f"stage {self.stages[j].name!r} raised {type(error).__name__}: {error}") from error
+        rows = len(output.outputs) if type(output) is StageOutput else output.shape[0]
+        if rows != n_rows(batch):
+            self._note_failure(j)
+            raise StageOutputError(f"stage {self.stages[j].name!r} returned {rows} rows for a batch of {n_rows(batch)}")
+        return output, carry_out
+
+    def reject(self, j: int) -> None:
+        """What stage j returned could not be used."""
+        self._note_failure(j)
+
+    def accept(self, j: int) -> None:
+        """Stage j answered."""
+        self.breakers[j].note_success()
+
+    def is_fenced(self, j: int) -> bool:
+        """Whether stage j failed so often of late that it should not be called now."""
+        return self.breakers[j].is_fenced(self._now())
+
+    def close(self) -> None:
+        """Give the calling thread, and the pools of the process, their thread counts back."""
+        with self._lock:
+            mine = self._limited.pop(threading.get_ident(), None)
+            self._limited.clear()
+        if mine is not None:
+            mine.close()
+
+    def _note_failure(self, j: int) -> None:
+        self.counters.count_fault(self.stages[j].name)
+        self.breakers[j].note_failure(self._now())
+
+    def _limit_threads(self) -> None:
+        stack = ExitStack()
+        for stage in self.stages:
+            if stage.threads() != self._n_threads:
+                stack.enter_context(stage.limit_threads(self._n_threads))
+        self._limited[threading.get_ident()] = stack

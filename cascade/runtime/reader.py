@@ -1,0 +1,181 @@
+"""What a stage just said becomes evidence about one item: encode, pool, recalibrate.
+
+Knows the fitted evidence model; no clock, no lock, no policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from cascade.core.evidence import EvidenceModel, label_features, members_of, spread_log_probs
+from cascade.core.kernels import absorb_scores, encode_logits, encode_probs, pool_loglinear, pool_stacked
+from cascade.core.records import FloatArray, StageLike, StageOutput
+from cascade.errors import StageOutputError
+
+
+class Belief:
+    """The evidence about n items in progress: encoded outputs, pooled probabilities, confidence.
+
+    Attributes
+    ----------
+    features : ndarray, shape (n, K, d)
+    probs : ndarray, shape (n, c)
+    confidence : ndarray, shape (n,)
+    """
+
+    __slots__ = ("confidence", "features", "probs")
+
+    def __init__(self, n: int, k: int, width: int, n_classes: int) -> None:
+        self.features = np.zeros((n, k, width), np.float32)
+        self.probs = np.empty((n, n_classes))
+        self.confidence = np.empty(n)
+
+
+class EvidenceReader(Protocol):
+    """Turns outputs of stages into beliefs under one evidence model."""
+
+    def new_belief(self, n: int) -> Belief:
+        """Room for the evidence about n items."""
+        ...
+
+    def absorb_one(self, belief: Belief, j: int, after: int, output: Any) -> int:
+        """Read stage j's output about a single item; the top class under the set ``after``."""
+        ...
+
+    def encode(self, j: int, output: Any) -> Any:
+        """Encoded output of stage j for n items, shape (n, d)."""
+        ...
+
+
+def evidence_reader(evidence: EvidenceModel, stages: Sequence[StageLike], classes: tuple[Any, ...]) -> EvidenceReader:
+    """The reader for the form in which the evidence was fitted."""
+    kind = _LoglinearReader if evidence.tables is None else _StackedReader
+    return kind(evidence, stages, classes)
+
+
+class _Reader:
+    def __init__(self, evidence: EvidenceModel, stages: Sequence[StageLike], classes: tuple[Any, ...]) -> None:
+        n_sets, self._k = evidence.recal.shape[0], len(stages)
+        self._c = evidence.n_classes
+        self._names = [stage.name for stage in stages]
+        self._logits = [stage.scores == "logits" for stage in stages]
+        self._place = {label: i for i, label in enumerate(classes)}
+        self._columns = [_column_order(stage, classes) for stage in stages]
+        self._own_labels = [stage.classes or classes for stage in stages]
+        self._members = [members_of(s) for s in range(n_sets)]
+        self._bias = [np.ascontiguousarray(row) for row in evidence.bias]
+        self._recal = [np.ascontiguousarray(row) for row in evidence.recal]
+
+    def _ordered(self, j: int, scores: Any) -> Any:
+        if scores.ndim != 2 or scores.shape[1] != self._c:
+            raise StageOutputError(
+                f"stage {self._names[j]!r} returned scores of shape {scores.shape}: expected {self._c} columns, "
+                "one per class of the policy"
+            )
+        columns = self._columns[j]
+        return scores if columns is None else np.ascontiguousarray(scores[:, columns])
+
+    def _encoded_scores(self, j: int, scores: Any) -> Any:
+        encoded = np.empty((scores.shape[0], self._c), np.float32)
+        encode = encode_logits if self._logits[j] else encode_probs
+        if not encode(self._ordered(j, scores), encoded):
+            raise self._unusable(j)
+        return encoded
+
+    def _labels_and_trust(self, j: int, output: StageOutput) -> tuple[Any, FloatArray]:
+        trust = np.asarray(output.confidence, np.float64)
+        if not np.all((trust >= 0.0) & (trust <= 1.0)):
+            raise StageOutputError(f"stage {self._names[j]!r} returned a confidence outside [0, 1]: {trust[:5]}")
+        labels = output.outputs.tolist() if hasattr(output.outputs, "tolist") else list(output.outputs)
+        # A label never met in fitting gets the number after the last class and says nothing.
+        return np.array([self._place.get(label, self._c) for label in labels], np.int64), trust
+
+    def _unusable(self, j: int) -> StageOutputError:
+        wanted = "logits below infinity" if self._logits[j] else "probabilities >= 0 with a positive sum"
+        return StageOutputError(
+            f"stage {self._names[j]!r} returned scores that are not usable: expected {wanted}, got NaN or others"
+        )
+
+
+class _LoglinearReader(_Reader):
+    def __init__(self, evidence: EvidenceModel, stages: Sequence[StageLike], classes: tuple[Any, ...]) -> None:
+        super().__init__(evidence, stages, classes)
+        self._floors = np.ascontiguousarray(evidence.floors)
+        self._weights = [np.ascontiguousarray(row) for row in evidence.weights]
+
+    def new_belief(self, n: int) -> Belief:
+        return Belief(n, self._k, self._c, self._c)
+
+    def absorb_one(self, belief: Belief, j: int, after: int, output: Any) -> int:
+        features, probs, confidence = belief.features, belief.probs, belief.confidence
+        if type(output) is StageOutput:
+            features[:, j] = self.encode(j, output)
+            weights, bias, recal = self._weights[after], self._bias[after], self._recal[after]
+            pool_loglinear(features, self._members[after], self._floors, weights, bias, recal, probs, confidence)
+            return int(probs[0].argmax())
+        scores = output if self._columns[j] is None and output.shape == (1, self._c) else self._ordered(j, output)
+        top = absorb_scores(
+            scores,
+            self._logits[j],
+            j,
+            features,
+            self._members[after],
+            self._floors,
+            self._weights[after],
+            self._bias[after],
+            self._recal[after],
+            probs,
+            confidence,
+        )
+        if top < 0:
+            raise self._unusable(j)
+        return top
+
+    def encode(self, j: int, output: Any) -> Any:
+        if not isinstance(output, StageOutput):
+            return self._encoded_scores(j, output)
+        labels, trust = self._labels_and_trust(j, output)
+        known = np.minimum(labels, self._c - 1)
+        spread = spread_log_probs(known[:, None], trust[:, None], self._c)[:, 0]
+        spread[labels >= self._c] = 0.0
+        return spread
+
+
+class _StackedReader(_Reader):
+    def __init__(self, evidence: EvidenceModel, stages: Sequence[StageLike], classes: tuple[Any, ...]) -> None:
+        super().__init__(evidence, stages, classes)
+        assert evidence.tables is not None
+        self._tables = [np.ascontiguousarray(table) for table in evidence.tables]
+
+    def new_belief(self, n: int) -> Belief:
+        return Belief(n, self._k, 3, self._c)
+
+    def absorb_one(self, belief: Belief, j: int, after: int, output: Any) -> int:
+        belief.features[:, j] = self.encode(j, output)
+        tables, bias, recal = self._tables[after], self._bias[after], self._recal[after]
+        pool_stacked(belief.features, self._members[after], tables, bias, recal, belief.probs, belief.confidence)
+        return int(belief.probs[0].argmax())
+
+    def encode(self, j: int, output: Any) -> Any:
+        if isinstance(output, StageOutput):
+            labels, trust = self._labels_and_trust(j, output)
+        else:
+            # Not the policy's columns: classes that never occurred as truth were recorded behind the others.
+            encoded = np.empty(output.shape, np.float32)
+            if not (encode_logits if self._logits[j] else encode_probs)(output, encoded):
+                raise self._unusable(j)
+            probs = np.exp(encoded.astype(np.float64))
+            own = self._own_labels[j]
+            labels = np.array([self._place.get(own[i], self._c) for i in probs.argmax(axis=1)], np.int64)
+            trust = probs.max(axis=1) / probs.sum(axis=1)
+        return label_features(labels, trust)
+
+
+def _column_order(stage: StageLike, classes: tuple[Any, ...]) -> Any:
+    """Columns of the stage in the order of the policy's classes; None if they are in order."""
+    if stage.classes is None or tuple(stage.classes) == classes or set(stage.classes) != set(classes):
+        return None
+    return np.array([stage.classes.index(label) for label in classes], np.int64)

@@ -1,0 +1,87 @@
+"""A policy made ready for the request path: look-ups per budget as plain values, evidence reader, stage times.
+
+Solves every decision a request can ask for when it is made, so that no request waits for one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from cascade.core.policy import REGIMES, Policy
+from cascade.core.records import FloatArray
+from cascade.core.replay import fastest_stage
+from cascade.core.table import DecisionTable, Lookup
+from cascade.runtime.reader import evidence_reader
+from cascade.stages.base import RunnableStage
+
+INFINITE = float("inf")
+
+
+class ReadyPolicy:
+    """Everything the request path reads of a policy; never changed once made.
+
+    Parameters
+    ----------
+    policy : Policy
+        With its evidence: a chain must know its classes.
+    stages : sequence of stages
+        In the policy's order.
+    """
+
+    def __init__(self, policy: Policy, stages: Sequence[RunnableStage]) -> None:
+        assert policy.evidence is not None
+        times = policy.times()
+        self.policy = policy
+        self.stages = tuple(stages)
+        self.classes = policy.classes
+        self.requires = policy.requires
+        self.reader = evidence_reader(policy.evidence, stages, policy.classes)
+        self.prior: FloatArray = policy.evidence.prior()
+        self.mean_ms: list[float] = times.mean_ms.tolist()
+        self.upper_ms: list[float] = times.upper_ms.tolist()
+        self.fastest = fastest_stage(times, policy.requires)
+        self.by_preference = _by_preference(policy)
+        self._budget_edges, self._lookups = _lookups(policy)
+        for batch_size in REGIMES[1:]:
+            self.batch_table(None, batch_size)
+
+    def lookup(self, budget_ms: float) -> Lookup:
+        """The decisions for a single request with this budget, at the unloaded price."""
+        return self._lookups[bisect_right(self._budget_edges, budget_ms) - 1]
+
+    def batch_table(self, price: float | None, batch_size: int) -> DecisionTable:
+        """The decisions for rows that are run in batches of about ``batch_size``."""
+        return self.policy.table(None, price, regime(batch_size))
+
+
+def regime(batch_size: int) -> int:
+    """The largest batch regime not above a batch size."""
+    return max(size for size in REGIMES if size <= max(batch_size, 1))
+
+
+def _lookups(policy: Policy) -> tuple[list[float], list[Lookup]]:
+    """Lower ends of the budget classes and the look-up of each."""
+    if policy.statistics is None:
+        return [-INFINITE], [Lookup(policy.table())]
+    edges = policy.decisions().time_edges_ms
+    by_price: dict[float, Lookup] = {}
+    lookups = []
+    for edge in edges:
+        price = policy.unloaded_price(float(edge))
+        if price not in by_price:
+            by_price[price] = Lookup(policy.table(float(edge), price))
+        lookups.append(by_price[price])
+    starts = (edges - 1e-9).tolist()
+    starts[0] = -INFINITE
+    return starts, lookups
+
+
+def _by_preference(policy: Policy) -> list[int]:
+    """Stages that may run first, the most accurate first: where to turn when a planned stage fails."""
+    first = [j for j, before in enumerate(policy.requires) if before < 0]
+    if policy.statistics is None:
+        return first[::-1]
+    gains = policy.statistics.transitions[0]
+    accuracy = {j: float(gains[j, 0] @ policy.statistics.accuracy[1 << j]) for j in first}
+    return sorted(first, key=lambda j: -accuracy[j])

@@ -1,0 +1,150 @@
+"""What a caller hands in: inputs, budgets and terms are checked here, once, with errors that say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from cascade.core.kernels import all_finite
+from cascade.core.outcomes import InputSpec
+from cascade.core.rows import as_batch, n_rows
+from cascade.errors import ConfigurationError, EmptyBatch, InputMismatch, NotFinite
+from cascade.runtime.single import Terms
+
+_INFEASIBLE = ("fastest", "raise", "prior")
+
+
+def checked_terms(infeasible: str, abstain_below: float | None) -> Terms:
+    """The terms of a request.
+
+    Raises
+    ------
+    ConfigurationError
+        If a value is not one of those that work.
+    """
+    if infeasible not in _INFEASIBLE:
+        raise ConfigurationError(f"expected infeasible to be one of {_INFEASIBLE}, got {infeasible!r}")
+    threshold = 0.0 if abstain_below is None else float(abstain_below)
+    if not 0.0 <= threshold <= 1.0:
+        raise ConfigurationError(f"expected abstain_below in [0, 1] or None, got {abstain_below!r}")
+    return Terms(infeasible, threshold)
+
+
+def deadline_of(start_ms: float, budget_ms: float | None, deadline_ms: float | None) -> float:
+    """The instant by which an answer is wanted; infinite for no deadline.
+
+    Raises
+    ------
+    ConfigurationError
+        If the budget is negative or not a number, or both a budget and a deadline are given.
+    """
+    if budget_ms is None:
+        if deadline_ms is None:
+            return float("inf")
+        if np.isnan(deadline_ms):
+            raise ConfigurationError("expected deadline_ms as an instant on the predictor's clock, got NaN")
+        return float(deadline_ms)
+    if deadline_ms is not None:
+        raise ConfigurationError(f"expected budget_ms or deadline_ms, got both: {budget_ms} and {deadline_ms}")
+    if not budget_ms >= 0.0:
+        raise ConfigurationError(f"expected budget_ms >= 0, or None for no deadline, got {budget_ms}")
+    return start_ms + budget_ms
+
+
+class InputCheck:
+    """Makes batches of what a caller hands in, and refuses what the stages were not fitted on.
+
+    Parameters
+    ----------
+    spec : InputSpec or None
+        Shape and dtype of one item, after preprocessing; None accepts anything.
+    check_finite : bool
+        Refuse NaN and infinity in float arrays.
+    """
+
+    __slots__ = ("_check_finite", "_dtype", "_shape", "_spec")
+
+    def __init__(self, spec: InputSpec | None, check_finite: bool) -> None:
+        self._spec = spec
+        self._shape = None if spec is None else spec.shape
+        self._dtype = _numpy_dtype(spec)
+        self._check_finite = check_finite
+
+    def one(self, x: Any, preprocess: Callable[[Any], Any] | None) -> Any:
+        """A batch of one item, preprocessed and checked."""
+        batch = as_batch(x)
+        if preprocess is not None:
+            batch = preprocess(batch)
+        self.check(batch)
+        return batch
+
+    def many(self, inputs: Any, preprocess: Callable[[Any], Any] | None) -> Any:
+        """A batch, preprocessed and checked.
+
+        Raises
+        ------
+        EmptyBatch
+            If there are no rows.
+        """
+        if n_rows(inputs) == 0:
+            raise EmptyBatch("expected at least one row, got none: check the input before calling")
+        batch = inputs if preprocess is None else preprocess(inputs)
+        self.check(batch)
+        return batch
+
+    def check(self, batch: Any) -> None:
+        """Raise unless the batch is like what was fitted.
+
+        Raises
+        ------
+        InputMismatch
+            If shape or dtype differ.
+        NotFinite
+            If a float is NaN or infinite.
+        """
+        if self._shape is not None:
+            if not hasattr(batch, "shape"):
+                raise InputMismatch(
+                    f"expected arrays of shape {self._shape} and dtype {self._spec and self._spec.dtype}, as fitted, "
+                    f"got a {type(batch[0]).__name__}: convert the input with numpy.asarray"
+                )
+            if batch.shape[1:] != self._shape or not self._same_dtype(batch):
+                raise InputMismatch(
+                    f"expected an item of shape {self._shape} and dtype {self._spec and self._spec.dtype}, as fitted, "
+                    f"got shape {tuple(batch.shape[1:])} and dtype {batch.dtype}: reshape or convert the input"
+                )
+        if self._check_finite and type(batch) is np.ndarray and batch.dtype.kind == "f" and not _is_finite(batch):
+            raise NotFinite(
+                "expected finite inputs, got NaN or infinity: clean them, or pass check_finite=False if the stages can take them"
+            )
+
+    def _same_dtype(self, batch: Any) -> bool:
+        if type(batch) is np.ndarray:
+            return bool(self._dtype is None or batch.dtype == self._dtype)
+        return self._spec is None or str(batch.dtype).removeprefix("torch.") == self._spec.dtype
+
+
+def sample_inputs(spec: InputSpec | None) -> Any:
+    """Made-up inputs of the fitted shape and dtype; None where none can be made up."""
+    dtype = _numpy_dtype(spec)
+    if spec is None or spec.shape is None or dtype is None or dtype.kind not in "fiub":
+        return None
+    rng = np.random.default_rng(0)
+    if dtype.kind == "f":
+        return rng.random((32, *spec.shape)).astype(dtype)
+    return rng.integers(0, 2, (32, *spec.shape)).astype(dtype)
+
+
+def _numpy_dtype(spec: InputSpec | None) -> Any:
+    try:
+        return None if spec is None or spec.dtype is None else np.dtype(spec.dtype)
+    except TypeError:
+        return None
+
+
+def _is_finite(batch: Any) -> bool:
+    if batch.dtype.itemsize < 4:
+        return bool(np.isfinite(batch).all())
+    return bool(all_finite(batch.reshape(-1)))

@@ -1,0 +1,100 @@
+"""Answer one request on the calling thread: by the deadline where that can be done.
+
+Reads the clock it is given. All instants are milliseconds on that clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cascade.clock import Clock
+from cascade.errors import BudgetTooSmall
+from cascade.runtime.lane import Lane
+from cascade.runtime.ready import ReadyPolicy
+from cascade.runtime.walk import INFEASIBLE, STOP, Walk
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a request wants to be treated.
+
+    Attributes
+    ----------
+    infeasible : {"fastest", "raise", "prior"}
+        What happens when not even one stage fits.
+    abstain_below : float
+        Confidence under which there is no label; 0 for never.
+    """
+
+    infeasible: str
+    abstain_below: float
+
+
+def walk_to_the_end(
+    ready: ReadyPolicy, lane: Lane, clock: Clock, batch: Any, budget_ms: float, stop_at_ms: float, terms: Terms
+) -> Walk:
+    """Run stages while the policy wants to and the time left allows it; the lane is held by the caller.
+
+    Raises
+    ------
+    BudgetTooSmall
+        If nothing fits and the terms say so.
+    StageError
+        If every stage failed.
+    """
+    now = clock.now_ms
+    walk = Walk(ready, batch, budget_ms)
+    while True:
+        action = walk.next_stage(stop_at_ms - now(), lane)
+        if action == STOP:
+            return walk
+        if action == INFEASIBLE:
+            if terms.infeasible == "prior":
+                walk.is_degraded = True
+                return walk
+            if terms.infeasible == "raise":
+                raise too_small(ready, stop_at_ms - now())
+            action = walk.fallback(lane)
+        walk.run(action, lane)
+
+
+def improving_walk(
+    ready: ReadyPolicy, lane: Lane, clock: Clock, batch: Any, budget_ms: float, stop_at_ms: float, terms: Terms
+) -> Iterator[tuple[Walk, bool]]:
+    """A walk that starts at the fastest stage and shows itself after every stage, with whether that was the last.
+
+    The lane is held only while a stage runs. If the time runs out between two answers, the last evidence is shown again.
+    """
+    now = clock.now_ms
+    walk = Walk(ready, batch, budget_ms)
+    if terms.infeasible == "raise" and ready.upper_ms[ready.fastest] > stop_at_ms - now():
+        raise too_small(ready, stop_at_ms - now())
+    action = walk.fallback(lane)
+    while True:
+        with lane:
+            answered = walk.run(action, lane)
+            action = walk.next_stage(stop_at_ms - now(), lane)
+        if not walk.evidence_set:
+            action = walk.fallback(lane) if action < 0 else action
+            continue
+        if answered:
+            yield walk, action == STOP
+        elif action == STOP:
+            yield walk, True
+        if action == STOP:
+            return
+        action = walk.next_stage(stop_at_ms - now(), lane)
+        if action == STOP:
+            yield walk, True
+            return
+
+
+def too_small(ready: ReadyPolicy, left_ms: float) -> BudgetTooSmall:
+    """The error for a request that no stage fits into."""
+    name, needed = ready.stages[ready.fastest].name, ready.upper_ms[ready.fastest]
+    return BudgetTooSmall(
+        f"{left_ms:.3g} ms are left and the fastest stage {name!r} needs {needed:.3g} ms "
+        f"(quantile {ready.policy.level}): allow more time, or set infeasible to 'fastest' or 'prior'"
+    )

@@ -1,0 +1,152 @@
+"""The walk of one request through the stages: decide, run, read, decide again with the time really left.
+
+Reads no clock: the caller says how much time is left. Failed stages are left out, and their evidence with them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cascade.core.table import STOP_BYTE, Lookup
+from cascade.errors import StageError
+from cascade.runtime.lane import Lane
+from cascade.runtime.ready import ReadyPolicy
+
+INFEASIBLE = -2
+"""No stage has run and none fits into the time left."""
+STOP = -1
+
+
+class Walk:
+    """One item in progress.
+
+    Parameters
+    ----------
+    ready : ReadyPolicy
+    batch : batch of one item
+    budget_ms : float
+        Time allowed in all; infinite for none.
+
+    Attributes
+    ----------
+    evidence_set : int
+        Bit mask of the stages that have run.
+    path : tuple of str
+        Their names, in order.
+    label_index : int
+        Top class; -1 before any evidence.
+    is_degraded : bool
+        True once less was run than was planned.
+    """
+
+    __slots__ = (
+        "_batch",
+        "_belief",
+        "_carries",
+        "_failed",
+        "_fault",
+        "_lookup",
+        "_planned_left_ms",
+        "_ready",
+        "evidence_set",
+        "is_degraded",
+        "label_index",
+        "path",
+    )
+
+    def __init__(self, ready: ReadyPolicy, batch: Any, budget_ms: float) -> None:
+        self._ready = ready
+        self._batch = batch
+        self._lookup: Lookup = ready.lookup(budget_ms)
+        self._planned_left_ms = budget_ms
+        self._belief = ready.reader.new_belief(1)
+        self._carries: dict[int, Any] | None = None
+        self._failed = 0
+        self._fault: StageError | None = None
+        self.evidence_set = 0
+        self.path: tuple[str, ...] = ()
+        self.label_index = -1
+        self.is_degraded = False
+
+    @property
+    def confidence(self) -> float:
+        """Probability, in [0, 1], that the label is right."""
+        return float(self._belief.confidence[0])
+
+    @property
+    def probs(self) -> Any:
+        """Pooled class probabilities, shape (c,)."""
+        return self._belief.probs[0]
+
+    def next_stage(self, left_ms: float, lane: Lane) -> int:
+        """The stage to run now, `STOP` to answer, or `INFEASIBLE` if nothing has run and nothing fits.
+
+        Raises
+        ------
+        StageError
+            If every stage that could give a first answer has failed.
+        """
+        evidence_set = self.evidence_set
+        confidence = float(self._belief.confidence[0]) if evidence_set else 0.0
+        action = self._lookup.action(evidence_set, confidence, left_ms)
+        if action == STOP_BYTE:
+            if left_ms < self._planned_left_ms:
+                planned = self._lookup.action(evidence_set, confidence, self._planned_left_ms)
+                self.is_degraded = self.is_degraded or planned != STOP_BYTE
+            return STOP if evidence_set else INFEASIBLE if not self._failed else self._substitute(left_ms, lane)
+        if self._failed >> action & 1 or lane.is_fenced(action):
+            self.is_degraded = True
+            return STOP if evidence_set else self._substitute(left_ms, lane)
+        return action
+
+    def run(self, j: int, lane: Lane) -> bool:
+        """Run stage j and read what it says; False if it failed."""
+        before = self._ready.requires[j]
+        try:
+            carry = None if before < 0 or self._carries is None else self._carries.get(before)
+            output, carry_out = lane.run(j, self._batch, carry)
+            after = self.evidence_set | 1 << j
+            try:
+                self.label_index = self._ready.reader.absorb_one(self._belief, j, after, output)
+            except StageError:
+                lane.reject(j)
+                raise
+        except StageError as fault:
+            self._failed |= 1 << j
+            self._fault = fault
+            self.is_degraded = True
+            return False
+        lane.accept(j)
+        if carry_out is not None:
+            if self._carries is None:
+                self._carries = {}
+            self._carries[j] = carry_out
+        self.evidence_set = after
+        self.path = (*self.path, self._ready.stages[j].name)
+        self._planned_left_ms -= self._ready.mean_ms[j]
+        return True
+
+    def fallback(self, lane: Lane) -> int:
+        """The fastest stage that has not failed, for an answer that is late anyway."""
+        ready = self._ready
+        usable = [j for j in ready.by_preference if not (self._failed >> j & 1 or lane.is_fenced(j))]
+        if not usable:
+            raise self._exhausted()
+        return min(usable, key=lambda j: ready.upper_ms[j])
+
+    def _substitute(self, left_ms: float, lane: Lane) -> int:
+        """The most accurate other stage that fits; the fastest one if none does."""
+        for j in self._ready.by_preference:
+            if not (self._failed >> j & 1 or lane.is_fenced(j)) and self._ready.upper_ms[j] <= left_ms:
+                return j
+        return self.fallback(lane)
+
+    def _exhausted(self) -> StageError:
+        if self._fault is not None:
+            error = StageError(f"no stage could answer; the last to fail: {self._fault}")
+            error.__cause__ = self._fault
+            return error
+        names = [stage.name for stage in self._ready.stages]
+        return StageError(
+            f"no stage can answer: {names} failed repeatedly and are left alone for a while; look at the causes before"
+        )

@@ -1,0 +1,82 @@
+"""Whether a policy and stages belong together, and the first runs of the stages."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from cascade.core.policy import Policy
+from cascade.core.recording import predecessors, run_checked
+from cascade.core.records import StageOutput
+from cascade.core.rows import take_rows
+from cascade.errors import ConfigurationError, PolicyMismatch
+from cascade.runtime.lane import Lane
+from cascade.runtime.ready import INFINITE, ReadyPolicy
+from cascade.runtime.walk import Walk
+from cascade.stages.base import RunnableStage
+
+
+def check_stages_of(policy: Policy, stages: Sequence[RunnableStage]) -> None:
+    """Raise unless the policy was fitted on these stages.
+
+    Names count unless the policy was fitted on unnamed saved arrays; fingerprints count where it has them.
+
+    Raises
+    ------
+    PolicyMismatch
+        With both sides.
+    """
+    names = tuple(stage.name for stage in stages)
+    if len(names) != len(policy.stages):
+        raise PolicyMismatch(f"expected the {len(policy.stages)} stages of the policy {policy.stages}, got {names}")
+    if names != policy.stages:
+        raise PolicyMismatch(f"expected the stages of the policy {policy.stages}, got {names}: pass them in that order")
+    requires = predecessors(stages)
+    if policy.fingerprints is None:
+        return
+    if policy.chain is None and requires != policy.requires:
+        raise PolicyMismatch(
+            f"expected stages that continue from {policy.requires}, got {requires}: fit a policy on these stages"
+        )
+    changed = [stage.name for stage, mark in zip(stages, policy.fingerprints, strict=True) if stage.fingerprint != mark]
+    if changed:
+        raise PolicyMismatch(
+            f"the policy was fitted on other versions of {changed}: fit it again, or pass the same version= to Stage "
+            "if the models are the same"
+        )
+
+
+def bound_policy(policy: Policy, stages: Sequence[RunnableStage], sample: Any) -> Policy:
+    """The policy over the caller's labels; a chain learns them from the stages."""
+    if policy.chain is None:
+        return policy
+    named: list[tuple[Hashable, ...]] = [stage.classes for stage in stages if stage.classes is not None]
+    if named:
+        return policy.for_classes(named[0])
+    if sample is None:
+        raise ConfigurationError(
+            "expected sample= or stages with classes=: a chain does not know how many classes there are"
+        )
+    output, _ = run_checked(stages[0], take_rows(sample, np.arange(1)))
+    if isinstance(output, StageOutput):
+        raise ConfigurationError(
+            "expected stages with classes= for a chain of stages that return labels and confidences"
+        )
+    return policy.for_classes(range(int(output.shape[1])))
+
+
+def run_every_stage(ready: ReadyPolicy, lane: Lane, batch: Any) -> Walk:
+    """A walk through all stages in their order, whatever the policy says; the lane is held by the caller.
+
+    Raises
+    ------
+    StageError
+        If a stage fails: it would fail on requests too.
+    """
+    walk = Walk(ready, batch, INFINITE)
+    for j in range(len(ready.stages)):
+        walk.run(j, lane)
+        walk.next_stage(INFINITE, lane)
+    return walk

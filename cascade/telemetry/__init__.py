@@ -1,0 +1,1 @@
+"""What happened: counters behind a predictor's statistics."""

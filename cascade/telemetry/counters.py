@@ -1,0 +1,108 @@
+"""Counters of answered requests, and a frozen snapshot of them.
+
+Knows nothing of stages or policies. The owner serialises the calls that count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What a predictor has done since it was made.
+
+    Attributes
+    ----------
+    n_requests : int
+        Items answered, one by one or in batches.
+    n_in_time : int
+        Items whose answer was ready before the deadline; items without one count as in time.
+    n_by_status : mapping from str to int
+        Items by how they ended: answered, degraded, abstained.
+    path_counts : mapping from tuple of str to int
+        Items by the stages that ran for them, in order.
+    n_faults : mapping from str to int
+        Failed calls by stage.
+    mean_latency_ms, max_latency_ms, mean_queue_wait_ms : float
+        Of the items answered one by one; 0 before the first.
+    """
+
+    n_requests: int
+    n_in_time: int
+    n_by_status: Mapping[str, int]
+    path_counts: Mapping[tuple[str, ...], int]
+    n_faults: Mapping[str, int]
+    mean_latency_ms: float
+    max_latency_ms: float
+    mean_queue_wait_ms: float
+
+    @property
+    def in_time_share(self) -> float:
+        """Share of the items answered in time; 1 before the first."""
+        return self.n_in_time / self.n_requests if self.n_requests else 1.0
+
+
+class Counters:
+    """Mutable counts; `snapshot` freezes them."""
+
+    __slots__ = (
+        "_faults",
+        "_latency_ms",
+        "_max_latency_ms",
+        "_n_in_time",
+        "_n_requests",
+        "_n_timed",
+        "_paths",
+        "_statuses",
+        "_wait_ms",
+    )
+
+    def __init__(self) -> None:
+        self._n_requests = self._n_in_time = self._n_timed = 0
+        self._latency_ms = self._max_latency_ms = self._wait_ms = 0.0
+        self._paths: dict[tuple[str, ...], int] = {}
+        self._statuses: dict[str, int] = {}
+        self._faults: dict[str, int] = {}
+
+    def count_answer(
+        self, path: tuple[str, ...], status: str, in_time: bool, latency_ms: float, wait_ms: float
+    ) -> None:
+        """Count one item that was answered by itself."""
+        self._n_requests += 1
+        self._n_timed += 1
+        self._n_in_time += in_time
+        self._paths[path] = self._paths.get(path, 0) + 1
+        self._statuses[status] = self._statuses.get(status, 0) + 1
+        self._latency_ms += latency_ms
+        self._wait_ms += wait_ms
+        self._max_latency_ms = max(self._max_latency_ms, latency_ms)
+
+    def count_batch(self, paths: Mapping[tuple[str, ...], int], statuses: Mapping[str, int], n_in_time: int) -> None:
+        """Count the items of one batch."""
+        self._n_requests += sum(paths.values())
+        self._n_in_time += n_in_time
+        for path, n in paths.items():
+            self._paths[path] = self._paths.get(path, 0) + n
+        for status, n in statuses.items():
+            self._statuses[status] = self._statuses.get(status, 0) + n
+
+    def count_fault(self, stage: str) -> None:
+        """Count one failed call of a stage."""
+        self._faults[stage] = self._faults.get(stage, 0) + 1
+
+    def snapshot(self) -> Stats:
+        """The counts as they are now."""
+        n = max(self._n_timed, 1)
+        return Stats(
+            self._n_requests,
+            self._n_in_time,
+            MappingProxyType(dict(self._statuses)),
+            MappingProxyType(dict(self._paths)),
+            MappingProxyType(dict(self._faults)),
+            self._latency_ms / n,
+            self._max_latency_ms,
+            self._wait_ms / n,
+        )
