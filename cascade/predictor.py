@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -16,15 +15,16 @@ from cascade.core.policy import Policy
 from cascade.core.records import Prediction
 from cascade.core.rows import n_rows, take_rows
 from cascade.core.service import ServiceTable
-from cascade.errors import ConfigurationError, ForeignServiceWarning
-from cascade.profiling.profile import profile, profile_brief
-from cascade.profiling.stamp import current_stamp, stamp_mismatch
-from cascade.runtime.answers import BatchPrediction, answers_of, prediction_of
+from cascade.errors import ConfigurationError
+from cascade.profiling.local import local_service
+from cascade.profiling.profile import profile
+from cascade.runtime.answers import BatchPrediction, prediction_of
 from cascade.runtime.batch import BatchRunner
 from cascade.runtime.lane import LEAVE_THREADS, Lane
 from cascade.runtime.ready import INFINITE, ReadyPolicy
-from cascade.runtime.request import InputCheck, checked_terms, deadline_of, sample_inputs
-from cascade.runtime.single import Terms, improving_walk, walk_to_the_end
+from cascade.runtime.request import InputCheck, checked_terms, sample_inputs
+from cascade.runtime.serving import Server
+from cascade.runtime.single import Request
 from cascade.runtime.wiring import bound_policy, check_stages_of, run_every_stage
 from cascade.stages.base import RunnableStage
 from cascade.telemetry.counters import Counters, Stats
@@ -93,16 +93,19 @@ class Predictor:
         check_stages_of(policy, stages)
         self._stages = tuple(stages)
         self._clock = clock or MonotonicClock()
-        self._now = self._clock.now_ms
-        self._preprocess, self._postprocess = preprocess, postprocess
-        self._terms = checked_terms(infeasible, abstain_below)
-        self._inputs = InputCheck(policy.inputs, check_finite)
         self._counters = Counters()
         self._lane = Lane(stages, self._clock, LEAVE_THREADS if threads == "leave" else int(threads), self._counters)
-        self._threads = threads
-        self._reserve_ms = 0.0
+        self._inputs = InputCheck(policy.inputs, check_finite)
+        self._server = Server(
+            self._lane,
+            self._clock,
+            inputs=self._inputs,
+            terms=checked_terms(infeasible, abstain_below),
+            preprocess=preprocess,
+            postprocess=postprocess,
+        )
         self._sample = sample_inputs(policy.inputs) if sample is None else sample
-        table = self._local_service(policy, service)
+        table = local_service(policy, stages, service, sample=self._sample, threads=threads, clock=self._clock)
         self._ready = ReadyPolicy(bound_policy(policy.retime(table), self._stages, self._sample), self._stages)
         if self._sample is not None:
             self.warm_up(self._sample)
@@ -184,24 +187,8 @@ class Predictor:
         StageError
             If every stage failed.
         """
-        start_ms = self._now()
-        stop_at_ms = deadline_of(start_ms, budget_ms, deadline_ms)
-        terms = self._override(infeasible, abstain_below)
-        batch = self._inputs.one(x, self._preprocess)
-        ready, lane = self._ready, self._lane
-        asked_ms = self._now()
-        with lane:
-            wait_ms = self._now() - asked_ms
-            allowed_ms = stop_at_ms - start_ms
-            walk = walk_to_the_end(ready, lane, self._clock, batch, allowed_ms, stop_at_ms - self._reserve_ms, terms)
-            ran_ms = self._now()
-            answer = prediction_of(walk, ready, terms, self._postprocess, (start_ms, stop_at_ms, wait_ms), self._now)
-            # What happens after the last stage is paid from the budget too: the dearest of late is kept back.
-            self._reserve_ms = max(0.95 * self._reserve_ms, self._now() - ran_ms)
-            self._counters.count_answer(
-                answer.path, answer.status.value, answer.in_time, answer.latency_ms, answer.queue_wait_ms
-            )
-        return answer
+        request = self._server.request(budget_ms, deadline_ms, infeasible, abstain_below)
+        return self._server.one(self._ready, x, request)
 
     def predict_batch(
         self,
@@ -221,16 +208,8 @@ class Predictor:
         EmptyBatch
             If there are no rows.
         """
-        start_ms = self._now()
-        stop_at_ms = deadline_of(start_ms, budget_ms, deadline_ms)
-        terms = self._override(infeasible, abstain_below)
-        batch = self._inputs.many(X, self._preprocess)
-        ready = self._ready
-        with self._lane:
-            rows = BatchRunner(ready, self._lane, self._clock, terms).run(batch, stop_at_ms - self._reserve_ms)
-            answers = answers_of(rows, ready, terms, self._postprocess, (start_ms, stop_at_ms), self._now)
-            self._counters.count_batch(answers.path_counts, answers.status_counts, int(answers.in_time.sum()))
-        return answers
+        request = self._server.request(budget_ms, deadline_ms, infeasible, abstain_below)
+        return self._server.many(self._ready, X, request)
 
     def refine(
         self,
@@ -246,24 +225,8 @@ class Predictor:
         Parameters and errors are those of `predict`. If the time runs out between two answers, the last evidence
         comes once more as the final answer.
         """
-        start_ms = self._now()
-        stop_at_ms = deadline_of(start_ms, budget_ms, deadline_ms)
-        terms = self._override(infeasible, abstain_below)
-        batch = self._inputs.one(x, self._preprocess)
-        ready, budget = self._ready, stop_at_ms - start_ms
-        reserve_ms = self._reserve_ms
-        for walk, is_last in improving_walk(
-            ready, self._lane, self._clock, batch, budget, stop_at_ms - reserve_ms, terms
-        ):
-            answer = prediction_of(
-                walk, ready, terms, self._postprocess, (start_ms, stop_at_ms, 0.0), self._now, final=is_last
-            )
-            if is_last:
-                with self._lane:
-                    self._counters.count_answer(
-                        answer.path, answer.status.value, answer.in_time, answer.latency_ms, 0.0
-                    )
-            yield answer
+        request = self._server.request(budget_ms, deadline_ms, infeasible, abstain_below)
+        return self._server.improving(self._ready, x, request)
 
     def explain(self, budget_ms: float | None = None) -> str:
         """The plan for a fresh request in words: stages, thresholds, expected accuracy and time."""
@@ -303,41 +266,13 @@ class Predictor:
             raise ConfigurationError("expected sample inputs to warm up with, got none: pass a few rows")
         ready, lane = self._ready, self._lane
         self._inputs.check(take_rows(inputs, np.arange(1)))
+        now = self._clock.now_ms
+        request = Request(now(), INFINITE, INFINITE, self._server.terms)
         with lane:
             for _ in range(3):
                 walk = run_every_stage(ready, lane, take_rows(inputs, np.arange(1)))
-                prediction_of(walk, ready, self._terms, None, (0.0, INFINITE, 0.0), self._now)
-            BatchRunner(ready, lane, self._clock, self._terms).run(inputs, INFINITE)
-
-    def _override(self, infeasible: str | None, abstain_below: float | None) -> Terms:
-        if infeasible is None and abstain_below is None:
-            return self._terms
-        return checked_terms(
-            self._terms.infeasible if infeasible is None else infeasible,
-            self._terms.abstain_below if abstain_below is None else abstain_below,
-        )
-
-    def _local_service(self, policy: Policy, service: ServiceTable | None) -> ServiceTable:
-        """Service times that hold on this machine: the given ones, or a brief profile."""
-        if service is not None:
-            differences = (
-                []
-                if service.stamp is None
-                else stamp_mismatch(service.stamp, current_stamp(self._stages, self._threads))
-            )
-            if not differences:
-                return service
-            warnings.warn(
-                f"the service table was measured elsewhere ({'; '.join(differences)}), so the stages are profiled again",
-                ForeignServiceWarning,
-                stacklevel=3,
-            )
-        if self._sample is None:
-            raise ConfigurationError(
-                "expected service= or sample=: the policy does not say what inputs look like, so the stages cannot be profiled"
-            )
-        costs = None if policy.service.stamp is not None else policy.service.costs
-        return profile_brief(self._stages, self._sample, threads=self._threads, costs=costs, clock=self._clock)
+                prediction_of(walk, ready, request, postprocess=None, now=now)
+            BatchRunner(ready, lane, self._clock, request.terms).run(inputs, INFINITE)
 
     def close(self) -> None:
         """Give thread counts back; the predictor is not to be used afterwards."""

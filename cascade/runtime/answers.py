@@ -16,7 +16,7 @@ from cascade.core.records import FloatArray, Prediction, Status
 from cascade.core.replay import label_array, path_counts_of
 from cascade.runtime.batch import Rows
 from cascade.runtime.ready import INFINITE, ReadyPolicy
-from cascade.runtime.single import Terms
+from cascade.runtime.single import Request
 from cascade.runtime.walk import Walk
 
 Postprocess = Callable[[Any], Any] | None
@@ -64,20 +64,20 @@ class BatchPrediction:
 def prediction_of(
     walk: Walk,
     ready: ReadyPolicy,
-    terms: Terms,
-    postprocess: Postprocess,
-    times_ms: tuple[float, float, float],
-    now: Callable[[], float],
+    request: Request,
     *,
+    postprocess: Postprocess,
+    now: Callable[[], float],
+    wait_ms: float = 0.0,
     final: bool = True,
 ) -> Prediction:
-    """The answer of a walk; ``times_ms`` are the start, the deadline and the wait for the lane."""
-    start_ms, deadline_ms, wait_ms = times_ms
+    """The answer of a walk that waited ``wait_ms`` for the lane."""
+    start_ms, deadline_ms = request.start_ms, request.deadline_ms
     if walk.evidence_set:
         index, confidence, probs = walk.label_index, walk.confidence, walk.probs
     else:
         index, confidence, probs = int(ready.prior.argmax()), float(ready.prior.max()), ready.prior.copy()
-    if confidence < terms.abstain_below:
+    if confidence < request.terms.abstain_below:
         label, status = None, Status.ABSTAINED
     else:
         label = ready.classes[index]
@@ -105,15 +105,15 @@ def prediction_of(
 def answers_of(
     rows: Rows,
     ready: ReadyPolicy,
-    terms: Terms,
+    request: Request,
+    *,
     postprocess: Postprocess,
-    times_ms: tuple[float, float],
     now: Callable[[], float],
 ) -> BatchPrediction:
-    """The answers of a batch; ``times_ms`` are the start and the deadline."""
-    start_ms, deadline_ms = times_ms
+    """The answers of a batch."""
+    start_ms, deadline_ms = request.start_ms, request.deadline_ms
     labels: NDArray[Any] = label_array(ready.classes)[rows.label_index]
-    abstained = rows.confidence < terms.abstain_below
+    abstained = rows.confidence < request.terms.abstain_below
     if postprocess is not None or abstained.any():
         chosen = np.empty(len(labels), object)
         for i, index in enumerate(rows.label_index.tolist()):

@@ -55,7 +55,11 @@ class Rows:
 
 @dataclass(slots=True, eq=False)
 class _Wave:
+    """Rows that go through the stages together; ``rows`` are their places in the call, all other indices count from 0."""
+
     rows: IntArray
+    batch: Any
+    stop_at_ms: float
     features: Any
     sets: IntArray
     carries: dict[int, tuple[IntArray, Any]] = field(default_factory=dict)
@@ -103,27 +107,28 @@ class BatchRunner:
             share_ms = left_ms if left_ms == INFINITE else left_ms * len(rows) / (n - start)
             features = self._ready.reader.new_belief(len(rows)).features
             batch = inputs if len(rows) == n else take_rows(inputs, rows)
-            self._run_wave(_Wave(rows, features, np.zeros(len(rows), np.int64)), batch, self._now() + share_ms, state)
+            wave = _Wave(rows, batch, self._now() + share_ms, features, np.zeros(len(rows), np.int64))
+            self._run_wave(wave, state)
         state.label_index[state.label_index < 0] = int(self._ready.prior.argmax())
         assert state.probs.shape == (n, c)
         return state
 
-    def _run_wave(self, wave: _Wave, batch: Any, stop_at_ms: float, state: Rows) -> None:
-        table = self._table(len(wave.rows), stop_at_ms - self._now())
+    def _run_wave(self, wave: _Wave, state: Rows) -> None:
+        table = self._table(len(wave.rows), wave.stop_at_ms - self._now())
         for s in reachable_sets(self._ready.requires):
             rows = np.flatnonzero(wave.sets == s)
             if not len(rows):
                 continue
             trust = state.confidence[wave.rows[rows]]
-            left_ms = np.full(len(rows), stop_at_ms - self._now())
+            left_ms = np.full(len(rows), wave.stop_at_ms - self._now())
             actions = table.actions_of(s, trust, left_ms)
             if s == 0:
                 actions = self._first_actions(actions, left_ms)
             for j in np.unique(actions[actions != STOP]):
                 onward = rows[actions == j]
                 onward = onward[np.argsort(state.confidence[wave.rows[onward]], kind="stable")] if s else onward
-                self._run_group(wave, batch, int(j), onward, stop_at_ms, state)
-        self._run_leftovers(wave, batch, stop_at_ms, state)
+                self._run_group(wave, int(j), onward, state)
+        self._run_leftovers(wave, state)
 
     def _first_actions(self, actions: IntArray, left_ms: FloatArray) -> IntArray:
         """Where nothing fits, what the terms say."""
@@ -134,11 +139,11 @@ class BatchRunner:
             raise too_small(ready, float(left_ms.min()))
         return np.where(actions == STOP, ready.fastest, actions)
 
-    def _run_group(self, wave: _Wave, batch: Any, j: int, rows: IntArray, stop_at_ms: float, state: Rows) -> None:
+    def _run_group(self, wave: _Wave, j: int, rows: IntArray, state: Rows) -> None:
         """Rows that all run stage j next, in micro-batches, while there is time."""
         start = 0
         while start < len(rows):
-            left_ms = stop_at_ms - self._now()
+            left_ms = wave.stop_at_ms - self._now()
             size = self._micro_batch(j, len(rows) - start, left_ms)
             part = rows[start : start + size]
             is_fresh = bool((wave.sets[part] == 0).any())
@@ -151,7 +156,7 @@ class BatchRunner:
                     state.degraded[wave.rows[rows[start:]]] = True
                     return
                 j = self._ready.fastest
-            if not self._run_part(wave, batch, j, part, state):
+            if not self._run_part(wave, j, part, state):
                 state.degraded[wave.rows[rows[start:]]] = True
                 return
             start += len(part)
@@ -162,12 +167,13 @@ class BatchRunner:
             raise too_small(self._ready, left_ms)
         return rows[:0] if self._terms.infeasible == "prior" else rows
 
-    def _run_part(self, wave: _Wave, batch: Any, j: int, rows: IntArray, state: Rows) -> bool:
+    def _run_part(self, wave: _Wave, j: int, rows: IntArray, state: Rows) -> bool:
         """One micro-batch; False if the stage failed."""
         ready = self._ready
         if wave.failed >> j & 1 or self._lane.is_fenced(j):
             return False
         try:
+            batch = wave.batch
             part = batch if len(rows) == n_rows(batch) and (np.diff(rows) == 1).all() else take_rows(batch, rows)
             output, carry = self._lane.run(j, part, self._carry_for(wave, ready.requires[j], rows))
             try:
@@ -200,20 +206,19 @@ class BatchRunner:
         state.last_stage[target] = j
         state.trace[target] = state.trace[target] * (len(self._ready.stages) + 1) + j + 1
 
-    def _run_leftovers(self, wave: _Wave, batch: Any, stop_at_ms: float, state: Rows) -> None:
+    def _run_leftovers(self, wave: _Wave, state: Rows) -> None:
         """Rows that a failed stage left without any answer."""
         while wave.failed and (wave.sets == 0).any():
             rows = np.flatnonzero(wave.sets == 0)
             usable = [j for j in self._ready.by_preference if not (wave.failed >> j & 1 or self._lane.is_fenced(j))]
             if not usable:
-                raise StageError(
-                    f"no stage could answer {len(rows)} rows; the last to fail: {wave.fault}"
-                ) from wave.fault
-            left_ms = stop_at_ms - self._now()
+                why = wave.fault or "all of them failed repeatedly and are left alone for a while"
+                raise StageError(f"no stage could answer {len(rows)} rows; the last to fail: {why}") from wave.fault
+            left_ms = wave.stop_at_ms - self._now()
             fitting = [j for j in usable if self._micro_batch(j, len(rows), left_ms) >= len(rows)]
             j = fitting[0] if fitting else min(usable, key=lambda j: self._ready.upper_ms[j])
             state.degraded[wave.rows[rows]] = True
-            self._run_part(wave, batch, j, rows, state)
+            self._run_part(wave, j, rows, state)
 
     def _carry_for(self, wave: _Wave, before: int, rows: IntArray) -> Any:
         if before < 0 or before not in wave.carries:

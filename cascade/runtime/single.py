@@ -5,11 +5,10 @@ Reads the clock it is given. All instants are milliseconds on that clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from cascade.clock import Clock
 from cascade.errors import BudgetTooSmall
 from cascade.runtime.lane import Lane
 from cascade.runtime.ready import ReadyPolicy
@@ -32,9 +31,33 @@ class Terms:
     abstain_below: float
 
 
-def walk_to_the_end(
-    ready: ReadyPolicy, lane: Lane, clock: Clock, batch: Any, budget_ms: float, stop_at_ms: float, terms: Terms
-) -> Walk:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a caller asked for, and when.
+
+    Attributes
+    ----------
+    start_ms : float
+        Instant of the call.
+    deadline_ms : float
+        Instant by which the answer is wanted; infinite for no deadline.
+    stop_at_ms : float
+        Instant by which the last stage must end, so that the rest is done by the deadline.
+    terms : Terms
+    """
+
+    start_ms: float
+    deadline_ms: float
+    stop_at_ms: float
+    terms: Terms
+
+    @property
+    def budget_ms(self) -> float:
+        """Time allowed in all; infinite for no deadline."""
+        return self.deadline_ms - self.start_ms
+
+
+def walk_to_the_end(ready: ReadyPolicy, lane: Lane, now: Callable[[], float], batch: Any, request: Request) -> Walk:
     """Run stages while the policy wants to and the time left allows it; the lane is held by the caller.
 
     Raises
@@ -44,8 +67,8 @@ def walk_to_the_end(
     StageError
         If every stage failed.
     """
-    now = clock.now_ms
-    walk = Walk(ready, batch, budget_ms)
+    stop_at_ms, terms = request.stop_at_ms, request.terms
+    walk = Walk(ready, batch, request.budget_ms)
     while True:
         action = walk.next_stage(stop_at_ms - now(), lane)
         if action == STOP:
@@ -61,14 +84,14 @@ def walk_to_the_end(
 
 
 def improving_walk(
-    ready: ReadyPolicy, lane: Lane, clock: Clock, batch: Any, budget_ms: float, stop_at_ms: float, terms: Terms
+    ready: ReadyPolicy, lane: Lane, now: Callable[[], float], batch: Any, request: Request
 ) -> Iterator[tuple[Walk, bool]]:
     """A walk that starts at the fastest stage and shows itself after every stage, with whether that was the last.
 
     The lane is held only while a stage runs. If the time runs out between two answers, the last evidence is shown again.
     """
-    now = clock.now_ms
-    walk = Walk(ready, batch, budget_ms)
+    stop_at_ms, terms = request.stop_at_ms, request.terms
+    walk = Walk(ready, batch, request.budget_ms)
     if terms.infeasible == "raise" and ready.upper_ms[ready.fastest] > stop_at_ms - now():
         raise too_small(ready, stop_at_ms - now())
     action = walk.fallback(lane)

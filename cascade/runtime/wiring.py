@@ -70,10 +70,7 @@ def bound_policy(policy: Policy, stages: Sequence[RunnableStage], sample: Any) -
 def run_every_stage(ready: ReadyPolicy, lane: Lane, batch: Any) -> Walk:
     """A walk through all stages in their order, whatever the policy says; the lane is held by the caller.
 
-    Raises
-    ------
-    StageError
-        If a stage fails: it would fail on requests too.
+    A stage that fails is counted and left out, as on a request.
     """
     walk = Walk(ready, batch, INFINITE)
     for j in range(len(ready.stages)):

@@ -1,0 +1,110 @@
+"""Serve one call from the raw input to the counted answer: check, wait for the lane, run, finish, count.
+
+Reads the clock it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from cascade.clock import Clock
+from cascade.core.records import Prediction
+from cascade.runtime.answers import BatchPrediction, Postprocess, answers_of, prediction_of
+from cascade.runtime.batch import BatchRunner
+from cascade.runtime.lane import Lane
+from cascade.runtime.ready import ReadyPolicy
+from cascade.runtime.request import InputCheck, checked_terms, deadline_of
+from cascade.runtime.single import Request, Terms, improving_walk, walk_to_the_end
+
+
+class Server:
+    """Everything that stays the same from one call to the next.
+
+    Parameters
+    ----------
+    lane : Lane
+        Its counters count the answers, too.
+    clock : Clock
+    inputs : InputCheck
+    terms : Terms
+        Where a call does not say otherwise.
+    preprocess, postprocess : callable or None
+    """
+
+    def __init__(
+        self,
+        lane: Lane,
+        clock: Clock,
+        *,
+        inputs: InputCheck,
+        terms: Terms,
+        preprocess: Callable[[Any], Any] | None,
+        postprocess: Postprocess,
+    ) -> None:
+        self.terms = terms
+        self._lane, self._clock, self._now = lane, clock, clock.now_ms
+        self._inputs, self._counters = inputs, lane.counters
+        self._preprocess, self._postprocess = preprocess, postprocess
+        self._reserve_ms = 0.0
+
+    def request(
+        self, budget_ms: float | None, deadline_ms: float | None, infeasible: str | None, abstain_below: float | None
+    ) -> Request:
+        """A request that starts now.
+
+        Raises
+        ------
+        ConfigurationError
+            If an argument cannot work.
+        """
+        start_ms = self._now()
+        stop_at_ms = deadline_of(start_ms, budget_ms, deadline_ms)
+        terms = self.terms
+        if infeasible is not None or abstain_below is not None:
+            terms = checked_terms(
+                terms.infeasible if infeasible is None else infeasible,
+                terms.abstain_below if abstain_below is None else abstain_below,
+            )
+        return Request(start_ms, stop_at_ms, stop_at_ms - self._reserve_ms, terms)
+
+    def one(self, ready: ReadyPolicy, x: Any, request: Request) -> Prediction:
+        """The answer to one item."""
+        batch = self._inputs.one(x, self._preprocess)
+        now = self._now
+        asked_ms = now()
+        with self._lane:
+            wait_ms = now() - asked_ms
+            walk = walk_to_the_end(ready, self._lane, now, batch, request)
+            ran_ms = now()
+            answer = prediction_of(walk, ready, request, postprocess=self._postprocess, now=now, wait_ms=wait_ms)
+            # What happens after the last stage is paid from the budget too: the dearest of late is kept back.
+            self._reserve_ms = max(0.95 * self._reserve_ms, now() - ran_ms)
+            self._count(answer)
+        return answer
+
+    def many(self, ready: ReadyPolicy, inputs: Any, request: Request) -> BatchPrediction:
+        """The answers to n rows."""
+        batch = self._inputs.many(inputs, self._preprocess)
+        with self._lane:
+            rows = BatchRunner(ready, self._lane, self._clock, request.terms).run(batch, request.stop_at_ms)
+            answers = answers_of(rows, ready, request, postprocess=self._postprocess, now=self._now)
+            self._counters.count_batch(answers.path_counts, answers.status_counts, int(answers.in_time.sum()))
+        return answers
+
+    def improving(self, ready: ReadyPolicy, x: Any, request: Request) -> Iterator[Prediction]:
+        """Answers to one item, each from more evidence; only the last is counted."""
+        return self._improvements(ready, self._inputs.one(x, self._preprocess), request)
+
+    def _improvements(self, ready: ReadyPolicy, batch: Any, request: Request) -> Iterator[Prediction]:
+        for walk, is_last in improving_walk(ready, self._lane, self._now, batch, request):
+            answer = prediction_of(walk, ready, request, postprocess=self._postprocess, now=self._now, final=is_last)
+            if is_last:
+                with self._lane:
+                    self._count(answer)
+            yield answer
+
+    def _count(self, answer: Prediction) -> None:
+        self._counters.count_answer(
+            answer.path, answer.status.value, answer.in_time, answer.latency_ms, answer.queue_wait_ms
+        )
