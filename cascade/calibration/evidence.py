@@ -5,17 +5,19 @@ Pure. One outer cross-fitting serves pooling, recalibration and the statistics o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.calibration.pooling import PooledFit, clipped, fit_floors, fit_set
+from cascade.calibration.pooling import LoglinearFitter, PooledFit, clipped, fit_floors
 from cascade.calibration.stacking import StackedFitter
-from cascade.calibration.transitions import fit_recalibration
+from cascade.calibration.transitions import fit_recalibration, recalibrated
 from cascade.core.evidence import EvidenceModel, Form, features_of, members_of, reachable_sets
-from cascade.core.kernels import LOG_FLOOR, recalibrate
-from cascade.core.outcomes import FeatureArray, Outcomes
+from cascade.core.kernels import LOG_FLOOR
+from cascade.core.outcomes import Outcomes
 from cascade.core.records import FloatArray, IntArray
 
 MAX_STACKED_LABELS = 64
@@ -52,6 +54,14 @@ def natural_form(outcomes: Outcomes) -> Form:
     return "stacked" if stackable else "loglinear"
 
 
+class SetFitter(Protocol):
+    """Fits one evidence set after the other."""
+
+    def fit(self, evidence_set: int) -> PooledFit:
+        """Pooling of one set, with its held-out probabilities."""
+        ...
+
+
 def fit_evidence(outcomes: Outcomes, n_folds: int, rng: np.random.Generator) -> tuple[EvidenceModel, HeldOut]:
     """The pooling of every reachable set of stages.
 
@@ -64,75 +74,53 @@ def fit_evidence(outcomes: Outcomes, n_folds: int, rng: np.random.Generator) -> 
         Draws the folds.
     """
     folds = assign_folds(outcomes.labels, n_folds, rng)
-    form = natural_form(outcomes)
-    features = features_of(outcomes, form)
-    fitter = _StackedFits if form == "stacked" else _LoglinearFits
-    return fitter(outcomes, features, folds, n_folds).fit()
+    fit = _fit_stacked if natural_form(outcomes) == "stacked" else _fit_loglinear
+    return fit(outcomes, folds, n_folds)
 
 
-class _Fits:
-    """Shared bookkeeping of the two forms: fills the arrays of an `EvidenceModel` set by set."""
+def _fit_loglinear(outcomes: Outcomes, folds: IntArray, n_folds: int) -> tuple[EvidenceModel, HeldOut]:
+    features = features_of(outcomes, "loglinear")
+    floors, start = fit_floors(features, outcomes.labels)
+    fitter = LoglinearFitter(clipped(features, floors), outcomes.labels, folds, n_folds, start)
+    weights = np.zeros((1 << outcomes.n_stages, outcomes.n_stages))
 
-    def __init__(self, outcomes: Outcomes, features: FeatureArray, folds: IntArray, n_folds: int) -> None:
-        self.outcomes, self.features, self.folds, self.n_folds = outcomes, features, folds, n_folds
-        self.k, self.c = outcomes.n_stages, len(outcomes.classes)
-        n_sets = 1 << self.k
-        self.floors = np.full(self.k, LOG_FLOOR)
-        self.weights = np.zeros((n_sets, self.k))
-        self.bias = np.zeros((n_sets, self.c))
-        self.tables: FloatArray | None = None
-        self.recal = np.tile(np.array([1.0, 0.0]), (n_sets, 1))
-        shares = np.bincount(outcomes.labels, minlength=self.c) + 0.5
-        self.bias[0] = np.log(shares / shares.sum())
+    def keep(evidence_set: int, fitted: PooledFit) -> None:
+        weights[evidence_set, members_of(evidence_set)] = fitted.weights
 
-    def fit_one(self, evidence_set: int) -> PooledFit:
-        raise NotImplementedError
-
-    def fit(self) -> tuple[EvidenceModel, HeldOut]:
-        n, labels = self.outcomes.n_items, self.outcomes.labels
-        confidence = np.empty((n, 1 << self.k))
-        correct = np.zeros((n, 1 << self.k), np.bool_)
-        prior = np.exp(self.bias[0])
-        confidence[:, 0], correct[:, 0] = prior.max(), labels == prior.argmax()
-        for s in reachable_sets(self.outcomes.requires)[1:]:
-            fitted = self.fit_one(s)
-            top = fitted.probs.max(axis=1)
-            correct[:, s] = fitted.probs.argmax(axis=1) == labels
-            self.recal[s] = fit_recalibration(top, correct[:, s])
-            confidence[:, s] = [recalibrate(t, *self.recal[s]) for t in top]
-        model = EvidenceModel(
-            "loglinear" if self.tables is None else "stacked",
-            self.floors,
-            self.weights,
-            self.bias,
-            self.tables,
-            self.recal,
-        )
-        return model, HeldOut(confidence, correct, self.folds)
+    bias, recal, held_out = _fit_sets(outcomes, folds, fitter, keep)
+    return EvidenceModel("loglinear", floors, weights, bias, None, recal), held_out
 
 
-class _LoglinearFits(_Fits):
-    def __init__(self, outcomes: Outcomes, features: FeatureArray, folds: IntArray, n_folds: int) -> None:
-        super().__init__(outcomes, features, folds, n_folds)
-        self.floors, self.start = fit_floors(features, outcomes.labels)
-        self.features = clipped(features, self.floors)
+def _fit_stacked(outcomes: Outcomes, folds: IntArray, n_folds: int) -> tuple[EvidenceModel, HeldOut]:
+    k, c = outcomes.n_stages, len(outcomes.classes)
+    features = features_of(outcomes, "stacked")
+    fitter = StackedFitter(features, outcomes.labels, folds, n_folds, n_labels=c, n_classes=c)
+    tables = np.zeros((1 << k, k, c, 3, c))
 
-    def fit_one(self, evidence_set: int) -> PooledFit:
-        fitted = fit_set(self.features, self.outcomes.labels, evidence_set, self.start, self.folds, self.n_folds)
-        self.weights[evidence_set, members_of(evidence_set)] = fitted.weights
-        self.bias[evidence_set] = fitted.bias
-        return fitted
+    def keep(evidence_set: int, _: PooledFit) -> None:
+        tables[evidence_set, members_of(evidence_set)] = fitter.tables(evidence_set)
+
+    bias, recal, held_out = _fit_sets(outcomes, folds, fitter, keep)
+    floors, weights = np.full(k, LOG_FLOOR), np.zeros((1 << k, k))
+    return EvidenceModel("stacked", floors, weights, bias, tables, recal), held_out
 
 
-class _StackedFits(_Fits):
-    def __init__(self, outcomes: Outcomes, features: FeatureArray, folds: IntArray, n_folds: int) -> None:
-        super().__init__(outcomes, features, folds, n_folds)
-        self.fitter = StackedFitter(features, outcomes.labels, folds, n_folds, n_labels=self.c, n_classes=self.c)
-        self.stacked = np.zeros((1 << self.k, self.k, self.c, 3, self.c))
-        self.tables = self.stacked
-
-    def fit_one(self, evidence_set: int) -> PooledFit:
-        tables, fitted = self.fitter.fit(evidence_set)
-        self.stacked[evidence_set, members_of(evidence_set)] = tables
-        self.bias[evidence_set] = fitted.bias
-        return fitted
+def _fit_sets(
+    outcomes: Outcomes, folds: IntArray, fitter: SetFitter, keep: Callable[[int, PooledFit], None]
+) -> tuple[FloatArray, FloatArray, HeldOut]:
+    """Biases and recalibration of every reachable set, and what each would have said about unseen items."""
+    n, n_sets, labels, c = outcomes.n_items, 1 << outcomes.n_stages, outcomes.labels, len(outcomes.classes)
+    bias, recal = np.zeros((n_sets, c)), np.tile(np.array([1.0, 0.0]), (n_sets, 1))
+    shares = np.bincount(labels, minlength=c) + 0.5
+    bias[0] = np.log(shares / shares.sum())
+    confidence, correct = np.zeros((n, n_sets)), np.zeros((n, n_sets), np.bool_)
+    confidence[:, 0], correct[:, 0] = np.exp(bias[0]).max(), labels == bias[0].argmax()
+    for s in reachable_sets(outcomes.requires)[1:]:
+        fitted = fitter.fit(s)
+        keep(s, fitted)
+        bias[s] = fitted.bias
+        top = fitted.probs.max(axis=1)
+        correct[:, s] = fitted.probs.argmax(axis=1) == labels
+        recal[s] = fit_recalibration(top, correct[:, s])
+        confidence[:, s] = recalibrated(top, recal[s])
+    return bias, recal, HeldOut(confidence, correct, folds)

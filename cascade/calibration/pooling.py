@@ -20,6 +20,8 @@ FLOOR_CANDIDATES = tuple(float(np.log(p)) for p in (1e-2, 1e-3, 1e-4, 1e-6, 1e-1
 _WEIGHT_RIDGE = 2.0
 _BIAS_RIDGE = 5.0
 _MAX_STEPS = 25
+_ENOUGH = 0.02
+"""Improvement of the summed log-likelihood, in nats, below which Newton's method has arrived."""
 MAX_BIAS_CLASSES = 64
 _IDENTITY = np.array([1.0, 0.0])
 
@@ -68,42 +70,17 @@ def fit_floors(features: FeatureArray, labels: IntArray) -> tuple[FloatArray, Fl
     """
     k = features.shape[1]
     floors, inverse_temperature = np.empty(k), np.empty(k)
-    lone_fold, member = np.zeros(labels.shape[0], np.int64), np.zeros(1, np.int64)
+    lone_fold = np.zeros(labels.shape[0], np.int64)
     for j in range(k):
         best = np.inf
         for floor in FLOOR_CANDIDATES:
             stage = np.ascontiguousarray(np.maximum(features[:, j : j + 1], np.float32(floor)))
-            params, moments = _newton(stage, labels, member, np.ones(1), np.full(1, _WEIGHT_RIDGE), 0, lone_fold, 1)
+            fitter = LoglinearFitter(stage, labels, lone_fold, 1, np.ones(1))
+            params, nll = fitter.temperature()
             # A lower floor must pay for itself: near-ties keep the stage from vetoing a class.
-            if moments.nll.sum() < best - 1e-3:
-                best, floors[j], inverse_temperature[j] = moments.nll.sum(), floor, params[0]
+            if nll < best - 1e-3:
+                best, floors[j], inverse_temperature[j] = nll, floor, params
     return floors, inverse_temperature
-
-
-def fit_set(
-    features: FeatureArray, labels: IntArray, evidence_set: int, start: FloatArray, folds: IntArray, n_folds: int
-) -> PooledFit:
-    """Pooling of one evidence set; class biases only where they pay out of fold.
-
-    Parameters
-    ----------
-    features : ndarray of float32, shape (n, K, c)
-        Log-probabilities, floors applied.
-    labels, folds : ndarray of int64, shape (n,)
-    evidence_set : int
-        Bit mask of the stages.
-    start : ndarray, shape (K,)
-        Inverse temperatures; the weights are shrunk towards their equal share of these.
-    n_folds : int
-    """
-    members = members_of(evidence_set)
-    target = start[members] / len(members)
-    plain = _fit_form(features, labels, members, target, 0, folds, n_folds)
-    c = features.shape[2]
-    if len(members) < 1 or c > MAX_BIAS_CLASSES:
-        return plain
-    rich = _fit_form(features, labels, members, target, c, folds, n_folds)
-    return rich if clearly_better(rich.nll, plain.nll) else plain
 
 
 def clearly_better(nll: FloatArray, than: FloatArray) -> bool:
@@ -119,84 +96,116 @@ class _Moments:
     hessian: FloatArray
 
 
-def _moments(
-    features: FeatureArray,
-    labels: IntArray,
-    members: IntArray,
-    params: FloatArray,
-    n_bias: int,
-    folds: IntArray,
-    n_folds: int,
-) -> _Moments:
-    s, p = len(members), len(params)
-    nll, gradient, hessian = np.zeros(n_folds), np.zeros((n_folds, p)), np.zeros((n_folds, p, p))
-    loglinear_moments(features, labels, members, params[:s], params[s:], folds, nll, gradient, hessian)
-    lower = np.tril(hessian, -1)
-    return _Moments(nll, gradient, np.tril(hessian) + lower.transpose(0, 2, 1))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Problem:
+    """One penalised likelihood: the set's members, whether there are biases, target and ridge of each parameter."""
+
+    members: IntArray
+    n_bias: int
+    goal: FloatArray
+    ridge: FloatArray
 
 
-def _newton(
-    features: FeatureArray,
-    labels: IntArray,
-    members: IntArray,
-    target: FloatArray,
-    ridge: FloatArray,
-    n_bias: int,
-    folds: IntArray,
-    n_folds: int,
-) -> tuple[FloatArray, _Moments]:
-    """Penalised maximum likelihood by Newton steps, halved while they do not improve."""
-    goal = np.concatenate([target, np.zeros(n_bias)])
-    params = goal.copy()
+class LoglinearFitter:
+    """Fits log-linear pooling of one evidence set after the other on the same data.
 
-    def evaluated(candidate: FloatArray) -> tuple[float, _Moments]:
-        moments = _moments(features, labels, members, candidate, n_bias, folds, n_folds)
-        return float(moments.nll.sum() + 0.5 * (ridge * (candidate - goal) ** 2).sum()), moments
+    Parameters
+    ----------
+    features : ndarray of float32, shape (n, K, c)
+        Log-probabilities, floors applied.
+    labels, folds : ndarray of int64, shape (n,)
+    n_folds : int
+    start : ndarray, shape (K,)
+        Inverse temperatures; the weights are shrunk towards their equal share of these.
+    """
 
-    loss, moments = evaluated(params)
-    for _ in range(_MAX_STEPS):
-        gradient = moments.gradient.sum(axis=0) + ridge * (params - goal)
-        step = np.linalg.solve(moments.hessian.sum(axis=0) + np.diag(ridge), gradient)
-        scale = 1.0
-        while scale > 1e-3:
-            next_loss, next_moments = evaluated(params - scale * step)
-            if next_loss <= loss:
+    def __init__(
+        self, features: FeatureArray, labels: IntArray, folds: IntArray, n_folds: int, start: FloatArray
+    ) -> None:
+        self._features, self._labels, self._folds, self._n_folds = features, labels, folds, n_folds
+        self._start = start
+        self._rows = [np.flatnonzero(folds == f) for f in range(n_folds)]
+        self._held_out = [features[rows] for rows in self._rows]
+
+    def temperature(self) -> tuple[float, float]:
+        """Inverse temperature of the only stage, and the negative log-likelihood it leaves."""
+        problem = _Problem(np.zeros(1, np.int64), 0, np.ones(1), np.full(1, _WEIGHT_RIDGE))
+        params, moments = self._newton(problem, problem.goal)
+        return float(params[0]), float(moments.nll.sum())
+
+    def fit(self, evidence_set: int) -> PooledFit:
+        """Pooling of one evidence set; class biases only where they pay out of fold.
+
+        A single stage among several may have biases too; the lone stage of a cascade is left as it is.
+        """
+        members = members_of(evidence_set)
+        c = self._features.shape[2]
+        plain_params, plain = self._fit_form(members, 0, None)
+        if c > MAX_BIAS_CLASSES or self._features.shape[1] == 1:
+            return plain
+        _, rich = self._fit_form(members, c, np.concatenate([plain_params, np.zeros(c)]))
+        return rich if clearly_better(rich.nll, plain.nll) else plain
+
+    def _moments(self, problem: _Problem, params: FloatArray) -> _Moments:
+        s, p, n_folds = len(problem.members), len(params), self._n_folds
+        nll, gradient, hessian = np.zeros(n_folds), np.zeros((n_folds, p)), np.zeros((n_folds, p, p))
+        loglinear_moments(
+            self._features,
+            self._labels,
+            problem.members,
+            params[:s],
+            params[s:],
+            self._folds,
+            nll,
+            gradient,
+            hessian,
+        )
+        lower = np.tril(hessian, -1)
+        return _Moments(nll, gradient, np.tril(hessian) + lower.transpose(0, 2, 1))
+
+    def _newton(self, problem: _Problem, start: FloatArray) -> tuple[FloatArray, _Moments]:
+        """Penalised maximum likelihood by Newton steps, halved while they do not improve."""
+
+        def evaluated(candidate: FloatArray) -> tuple[float, _Moments]:
+            moments = self._moments(problem, candidate)
+            return float(moments.nll.sum() + 0.5 * (problem.ridge * (candidate - problem.goal) ** 2).sum()), moments
+
+        params = start
+        loss, moments = evaluated(params)
+        for _ in range(_MAX_STEPS):
+            gradient = moments.gradient.sum(axis=0) + problem.ridge * (params - problem.goal)
+            step = np.linalg.solve(moments.hessian.sum(axis=0) + np.diag(problem.ridge), gradient)
+            # What the quadratic model still promises: no pass over the data is needed to see that it is nothing.
+            if 0.5 * float(gradient @ step) < _ENOUGH:
                 break
-            scale *= 0.5
-        else:
-            break
-        params, improvement = params - scale * step, loss - next_loss
-        loss, moments = next_loss, next_moments
-        if improvement < 1e-5 * max(1.0, labels.shape[0] * 1e-3):
-            break
-    return params, moments
+            scale = 1.0
+            next_loss, next_moments = evaluated(params - step)
+            while next_loss > loss and scale > 1e-3:
+                scale *= 0.5
+                next_loss, next_moments = evaluated(params - scale * step)
+            if next_loss > loss:
+                break
+            params, loss, moments = params - scale * step, next_loss, next_moments
+        return params, moments
 
-
-def _fit_form(
-    features: FeatureArray,
-    labels: IntArray,
-    members: IntArray,
-    target: FloatArray,
-    n_bias: int,
-    folds: IntArray,
-    n_folds: int,
-) -> PooledFit:
-    s = len(members)
-    # The ridge on a weight is in units of its target, so that a stage's temperature does not change the shrinkage.
-    ridge = np.concatenate([_WEIGHT_RIDGE / np.maximum(target, 1e-2) ** 2, np.full(n_bias, _BIAS_RIDGE)])
-    params, moments = _newton(features, labels, members, target, ridge, n_bias, folds, n_folds)
-    total = moments.hessian.sum(axis=0) + np.diag(ridge)
-    n, c = labels.shape[0], features.shape[2]
-    probs, nll = np.empty((n, c)), np.empty(n)
-    floors = np.full(features.shape[1], -np.inf)
-    for f in range(n_folds):
-        rows = np.flatnonzero(folds == f)
-        without = params + np.linalg.solve(total - moments.hessian[f], moments.gradient[f])
-        weights = np.zeros(features.shape[1])
-        weights[members] = without[:s]
-        bias = without[s:] if n_bias else np.zeros(c)
-        held_out, top = np.empty((len(rows), c)), np.empty(len(rows))
-        pool_loglinear(features[rows], members, floors, weights, bias, _IDENTITY, held_out, top)
-        probs[rows] = held_out
-        nll[rows] = -np.log(np.maximum(held_out[np.arange(len(rows)), labels[rows]], 1e-300))
-    return PooledFit(params[:s], params[s:] if n_bias else np.zeros(c), probs, nll)
+    def _fit_form(self, members: IntArray, n_bias: int, start: FloatArray | None) -> tuple[FloatArray, PooledFit]:
+        s = len(members)
+        target = self._start[members] / s
+        # The ridge on a weight is in units of its target, so that a stage's temperature does not change the shrinkage.
+        ridge = np.concatenate([_WEIGHT_RIDGE / np.maximum(target, 1e-2) ** 2, np.full(n_bias, _BIAS_RIDGE)])
+        problem = _Problem(members, n_bias, np.concatenate([target, np.zeros(n_bias)]), ridge)
+        params, moments = self._newton(problem, problem.goal if start is None else start)
+        n, k, c = self._features.shape
+        total = moments.hessian.sum(axis=0) + np.diag(ridge)
+        slope = moments.gradient.sum(axis=0) + ridge * (params - problem.goal)
+        probs, floors = np.empty((n, c)), np.full(k, -np.inf)
+        for f, (rows, features) in enumerate(zip(self._rows, self._held_out, strict=True)):
+            without = params - np.linalg.solve(total - moments.hessian[f], slope - moments.gradient[f])
+            weights = np.zeros(k)
+            weights[members] = without[:s]
+            bias = without[s:] if n_bias else np.zeros(c)
+            part, top = np.empty((len(rows), c)), np.empty(len(rows))
+            pool_loglinear(features, members, floors, weights, bias, _IDENTITY, part, top)
+            probs[rows] = part
+        nll = -np.log(np.maximum(probs[np.arange(n), self._labels], 1e-300))
+        return params, PooledFit(params[:s], params[s:] if n_bias else np.zeros(c), probs, nll)

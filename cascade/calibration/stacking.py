@@ -46,8 +46,12 @@ class StackedFitter:
         self._parts = [everyone, *(np.flatnonzero(folds != f) for f in range(n_folds))]
         self._fitted: dict[int, list[FloatArray]] = {0: [np.zeros(n_classes)] * len(self._parts)}
 
-    def fit(self, evidence_set: int) -> tuple[FloatArray, PooledFit]:
-        """Coefficients (s, m, 3, c) of one set, with biases and held-out probabilities."""
+    def tables(self, evidence_set: int) -> FloatArray:
+        """Coefficients (s, m, 3, c) of a set that was fitted."""
+        return self._unpacked(self._fitted[evidence_set][0], evidence_set.bit_count())[0]
+
+    def fit(self, evidence_set: int) -> PooledFit:
+        """Pooling of one set, with its held-out probabilities."""
         members = members_of(evidence_set)
         starts = self._starts(evidence_set, members)
         fitted = [self._optimum(rows, members, start) for rows, start in zip(self._parts, starts, strict=True)]
@@ -58,8 +62,8 @@ class StackedFitter:
             rows = np.flatnonzero(self._folds == f)
             probs[rows] = self._applied(params, members, rows)
         nll = -np.log(np.maximum(probs[np.arange(n), self._labels], 1e-300))
-        tables, bias = self._unpacked(fitted[0], len(members))
-        return tables, PooledFit(np.ones(len(members)), bias, probs, nll)
+        _, bias = self._unpacked(fitted[0], len(members))
+        return PooledFit(np.ones(len(members)), bias, probs, nll)
 
     def _starts(self, evidence_set: int, members: IntArray) -> list[FloatArray]:
         for a, j in enumerate(members[::-1]):

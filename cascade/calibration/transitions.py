@@ -12,7 +12,7 @@ from scipy.optimize import isotonic_regression
 
 from cascade.core.evidence import reachable_sets
 from cascade.core.induction import Statistics
-from cascade.core.kernels import joint_counts
+from cascade.core.kernels import blur_moves, joint_counts
 from cascade.core.records import FloatArray, IntArray
 
 MAX_BINS = 48
@@ -51,6 +51,12 @@ def fit_recalibration(top: FloatArray, correct: NDArray[np.bool_]) -> FloatArray
             break
     # A falling curve would turn the ranking round; with no signal it is better to keep the order given.
     return params if params[0] > 0.05 else np.array([0.05, params[1]])
+
+
+def recalibrated(top: FloatArray, recal: FloatArray) -> FloatArray:
+    """Confidences (n,) from top probabilities (n,), by the slope and shift of a logistic curve."""
+    trust = np.clip(top, 1e-12, 1.0 - 1e-12)
+    return np.asarray(1.0 / (1.0 + np.exp(-recal[0] * np.log(trust / (1.0 - trust)) - recal[1])))
 
 
 def bin_edges(confidence: FloatArray, n_bins: int) -> FloatArray:
@@ -114,22 +120,9 @@ def _transition(before: IntArray, after: IntArray, n_bins: int) -> NDArray[np.fl
     """Transition probabilities between bins; bins with few rows borrow from their neighbours."""
     counts = np.zeros((n_bins, n_bins))
     joint_counts(before, after, counts)
-    narrow, wide = _along_diagonal(counts, _NARROW * n_bins), _along_diagonal(counts, _WIDE * n_bins)
+    narrow, wide = np.zeros_like(counts), np.zeros_like(counts)
+    blur_moves(counts, _NARROW * n_bins, narrow)
+    blur_moves(counts, _WIDE * n_bins, wide)
     wide /= np.maximum(wide.sum(axis=1, keepdims=True), 1e-12)
     smooth = narrow + _WIDE_ROWS * wide + 1e-9
     return np.asarray(smooth / smooth.sum(axis=1, keepdims=True), np.float32)
-
-
-def _along_diagonal(counts: FloatArray, width: float) -> FloatArray:
-    """Counts blurred over equal moves from bin to bin, so that blurring adds no spread to a move."""
-    n_bins = counts.shape[0]
-    blurred = np.zeros_like(counts)
-    for shift in range(-int(3 * width) - 1, int(3 * width) + 2):
-        weight = np.exp(-0.5 * (shift / width) ** 2)
-        source = np.arange(n_bins) + shift
-        inside = (source >= 0) & (source < n_bins)
-        moved = np.zeros((int(inside.sum()), n_bins))
-        landing = np.clip(np.arange(n_bins) - shift, 0, n_bins - 1)
-        np.add.at(moved, (slice(None), landing), counts[source[inside]])
-        blurred[inside] += weight * moved
-    return blurred

@@ -244,7 +244,7 @@ def expected(
     over_bins = (step @ after.reshape(n_bins, -1)).reshape(n_bins, n_prices, n_classes)
     if (landing == landing[0]).all():
         return over_bins[:, :, landing[0]]
-    mixed: NDArray[np.float32] = sum(
-        np.float32(w) * over_bins[:, :, where] for w, where in zip(weights, landing, strict=True)
-    )
+    mixed = np.zeros_like(over_bins)
+    for weight, where in zip(weights, landing, strict=True):
+        mixed += np.float32(weight) * over_bins[:, :, where]
     return mixed

@@ -266,6 +266,23 @@ def joint_counts(before: Any, after: Any, counts: Any) -> None:
 
 
 @compiled
+def blur_moves(counts: Any, width: float, out: Any) -> None:
+    """Add to ``out`` (B, B) the counts of moves between bins, blurred over equal moves from bin to bin.
+
+    A move from b to b' also counts, with Gaussian weight of the shift, as the move from b + shift to b' + shift; moves
+    beyond the last bin end there. Blurring whole moves adds no spread to where a move ends.
+    """
+    n_bins = counts.shape[0]
+    reach = int(3.0 * width) + 1
+    for shift in range(-reach, reach + 1):
+        weight = math.exp(-0.5 * (shift / width) ** 2)
+        for b in range(max(0, -shift), min(n_bins, n_bins - shift)):
+            for k in range(n_bins):
+                if counts[b, k] > 0.0:
+                    out[b + shift, min(max(k + shift, 0), n_bins - 1)] += weight * counts[b, k]
+
+
+@compiled
 def all_finite(flat: Any) -> bool:
     """True if every entry of a one-dimensional float array is finite."""
     total = 0.0

@@ -388,7 +388,7 @@ def audited(audit: FloatArray, accuracy: FloatArray | float) -> FloatArray:
     if modelled.shape[0] == 0:
         return expected
     nearest = np.clip(expected, modelled[0], modelled[-1])
-    return np.clip(np.interp(nearest, modelled, shown) + expected - nearest, 0.0, 1.0)
+    return np.asarray(np.clip(np.interp(nearest, modelled, shown) + expected - nearest, 0.0, 1.0))
 
 
 def _unloaded_indices(accuracy: FloatArray, drop: float) -> list[int]:

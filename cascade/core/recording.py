@@ -97,7 +97,8 @@ def _with_progress(steps: range, progress: bool) -> Iterable[int]:
     from tqdm.auto import tqdm
 
     # Quiet for short work: the bar appears only after two seconds.
-    return tqdm(steps, desc="recording", unit="batch", delay=2.0, leave=False)
+    bar: Iterable[int] = tqdm(steps, desc="recording", unit="batch", delay=2.0, leave=False)
+    return bar
 
 
 def _collected(stages: Sequence[StageLike], said: list[list[Any]]) -> Recording:

@@ -45,7 +45,7 @@ class DecisionTable:
     def actions_of(self, evidence_set: int, confidence: FloatArray, left_ms: FloatArray) -> IntArray:
         """The stage to run next for each of n items with the same set of stages run, or `STOP`."""
         columns = np.searchsorted(self.edges[evidence_set], confidence, side="right")
-        return self.actions[evidence_set, time_classes(self.time_edges_ms, left_ms), columns].astype(np.int64)
+        return np.asarray(self.actions[evidence_set, time_classes(self.time_edges_ms, left_ms), columns], np.int64)
 
     def intervals(self, evidence_set: int, left_ms: float) -> list[tuple[float, int]]:
         """Lower end of each confidence interval and its action, neighbours with one action merged."""
@@ -65,10 +65,12 @@ class Lookup:
     __slots__ = ("_actions", "_edges", "_time_edges")
 
     def __init__(self, table: DecisionTable) -> None:
-        self._time_edges = (table.time_edges_ms - 1e-9).tolist()
-        self._edges = table.edges.tolist()
+        self._time_edges: list[float] = (table.time_edges_ms - 1e-9).tolist()
+        self._edges: list[list[float]] = table.edges.tolist()
         # Bytes index faster than arrays or lists of ints; STOP becomes 255.
-        self._actions = [[row.astype(np.uint8).tobytes() for row in by_time] for by_time in table.actions]
+        self._actions: list[list[bytes]] = [
+            [row.astype(np.uint8).tobytes() for row in by_time] for by_time in table.actions
+        ]
 
     def action(self, evidence_set: int, confidence: float, left_ms: float) -> int:
         """The stage to run next, or 255 to stop."""
