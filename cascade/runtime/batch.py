@@ -146,7 +146,7 @@ class BatchRunner:
             left_ms = wave.stop_at_ms - self._now()
             size = self._micro_batch(j, len(rows) - start, left_ms)
             part = rows[start : start + size]
-            is_fresh = bool((wave.sets[part] == 0).any())
+            is_fresh = bool((wave.sets[rows[start:]] == 0).any())
             if size == 0 and not is_fresh:
                 state.degraded[wave.rows[rows[start:]]] = True
                 return
@@ -241,6 +241,9 @@ class BatchRunner:
         policy, size = self._ready.policy, regime(n)
         if policy.statistics is None or left_ms == INFINITE:
             return policy.table(None, None, size)
+        # A stage fits if the micro-batches fit in which it will be run, not only if the whole wave does.
+        runs = [self._micro_batch(j, n, left_ms) for j in range(len(self._ready.stages))]
+        size = regime(min(runs))
         decisions = policy.decisions(size)
         column = decisions.time_class(left_ms)
         unloaded = policy.unloaded_price(max(left_ms, 0.0), size)

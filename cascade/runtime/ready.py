@@ -41,7 +41,7 @@ class ReadyPolicy:
         self.mean_ms: list[float] = times.mean_ms.tolist()
         self.upper_ms: list[float] = times.upper_ms.tolist()
         self.fastest = fastest_stage(times, policy.requires)
-        self.by_preference = _by_preference(policy)
+        self.by_preference = _by_preference(policy, stages)
         self._budget_edges, self._lookups = _lookups(policy)
         for batch_size in REGIMES[1:]:
             self.batch_table(None, batch_size)
@@ -77,11 +77,12 @@ def _lookups(policy: Policy) -> tuple[list[float], list[Lookup]]:
     return starts, lookups
 
 
-def _by_preference(policy: Policy) -> list[int]:
+def _by_preference(policy: Policy, stages: Sequence[RunnableStage]) -> list[int]:
     """Stages that may run first, the most accurate first: where to turn when a planned stage fails."""
-    first = [j for j, before in enumerate(policy.requires) if before < 0]
     if policy.statistics is None:
-        return first[::-1]
+        # The order of a chain is a wish: where one stage fails, any other that needs no predecessor may answer.
+        return [j for j, stage in enumerate(stages) if stage.requires is None][::-1]
+    first = [j for j, before in enumerate(policy.requires) if before < 0]
     gains = policy.statistics.transitions[0]
     accuracy = {j: float(gains[j, 0] @ policy.statistics.accuracy[1 << j]) for j in first}
     return sorted(first, key=lambda j: -accuracy[j])

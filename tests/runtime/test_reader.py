@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from cascade.core.records import StageOutput
+from cascade.errors import StageOutputError
+from cascade.runtime.reader import evidence_reader
+from cascade.testing.fakes import FakeStage
+
+
+def reader(parts, classes=None):
+    stages = [FakeStage(name, np.eye(3), classes=classes) for name in parts.policy.stages]
+    return evidence_reader(parts.policy.evidence, stages, parts.policy.classes)
+
+
+def test_one_item_is_read_as_it_is_pooled_in_batches(parts):
+    one = reader(parts)
+    belief = one.new_belief(1)
+    top = one.absorb_one(belief, 0, 1, parts.probs[:1, 0].copy())
+    probs, confidence = parts.policy.evidence.pool(one.new_belief(1).features * 0 + belief.features, 1)
+    assert np.allclose(belief.probs, probs)
+    assert np.allclose(belief.confidence, confidence)
+    assert top == probs[0].argmax()
+
+
+def test_columns_in_another_order_are_put_in_order(parts):
+    scores = parts.probs[:5, 0]
+    turned = np.ascontiguousarray(scores[:, [2, 0, 1]])
+    assert np.allclose(reader(parts, (2, 0, 1)).encode(0, turned), reader(parts).encode(0, scores.copy()))
+
+
+@pytest.mark.parametrize("scores", [np.full((1, 3), np.nan), np.array([[-1.0, 1.0, 1.0]]), np.zeros((1, 3))])
+def test_scores_that_are_no_probabilities_are_refused(parts, scores):
+    one = reader(parts)
+    with pytest.raises(StageOutputError, match="expected probabilities"):
+        one.encode(0, scores)
+    with pytest.raises(StageOutputError):
+        one.absorb_one(one.new_belief(1), 0, 1, scores)
+
+
+def test_a_wrong_number_of_columns_is_refused(parts):
+    with pytest.raises(StageOutputError, match="expected 3 columns"):
+        reader(parts).encode(0, np.ones((1, 4)))
+
+
+def test_a_confidence_outside_its_range_is_refused(parts):
+    with pytest.raises(StageOutputError, match="outside"):
+        reader(parts).encode(0, StageOutput(np.array([1]), np.array([1.5])))
+
+
+def test_a_label_never_met_says_nothing(parts):
+    encoded = reader(parts).encode(0, StageOutput(np.array(["new"]), np.array([0.9])))
+    assert np.ptp(encoded) == 0.0
