@@ -14,9 +14,11 @@ from scipy.optimize import isotonic_regression
 
 from cascade.calibration.evidence import HeldOut, fit_evidence
 from cascade.calibration.transitions import count_statistics
+from cascade.core.alignment import check_same_stages
 from cascade.core.induction import Decisions, Statistics, solve
 from cascade.core.outcomes import Outcomes
-from cascade.core.policy import Policy, check_same_stages, price_grid
+from cascade.core.policy import Policy
+from cascade.core.prices import price_grid
 from cascade.core.records import FloatArray
 from cascade.core.service import ServiceTable
 from cascade.errors import ConfigurationError, DataError, SmallSampleWarning

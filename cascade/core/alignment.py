@@ -48,3 +48,17 @@ def aligned(outcomes: Outcomes, classes: tuple[Hashable, ...]) -> Outcomes:
         predicted=moved[outcomes.predicted],
         log_probs=None if outcomes.log_probs is None else np.ascontiguousarray(outcomes.log_probs[:, :, back]),
     )
+
+
+def check_same_stages(mine: tuple[str, ...], theirs: tuple[str, ...]) -> None:
+    """Raise unless two lists of stage names are the same.
+
+    Raises
+    ------
+    PolicyMismatch
+        With both lists.
+    """
+    if mine != theirs:
+        raise PolicyMismatch(
+            f"expected outcomes of the stages {mine}, got {theirs}: pass the same stages in the same order"
+        )

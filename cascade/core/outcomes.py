@@ -13,29 +13,15 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from cascade.core.inputs import InputSpec
 from cascade.core.kernels import encode_probs
+from cascade.core.labels import as_list, shortened, sorted_labels, stage_names
 from cascade.core.recording import predecessors, run_stages
 from cascade.core.records import FloatArray, IntArray, StageLike
 from cascade.core.rows import n_rows
 from cascade.errors import ConfigurationError, DataError, EmptyBatch, LabelMismatch, NotFinite
 
 FeatureArray = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class InputSpec:
-    """Shape of one item and its dtype; None where items are not arrays (texts, records)."""
-
-    shape: tuple[int, ...] | None
-    dtype: str | None
-
-    @classmethod
-    def of_batch(cls, batch: Any) -> InputSpec:
-        """The specification shared by the rows of a batch."""
-        shape, dtype = getattr(batch, "shape", None), getattr(batch, "dtype", None)
-        if shape is None or dtype is None:
-            return cls(None, None)
-        return cls(tuple(int(side) for side in shape[1:]), str(dtype).removeprefix("torch."))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,7 +143,7 @@ class Outcomes:
                 raise NotFinite(
                     f"expected probabilities >= 0 with a positive sum per row, got others in stage {j}: check probs[:, {j}]"
                 )
-        names = _stage_names(stages, k)
+        names = stage_names(stages, k)
         columns = tuple(range(c)) if classes is None else tuple(classes)
         return _from_log_probs(encoded, labels, names, columns, (-1,) * k)
 
@@ -193,18 +179,18 @@ class Outcomes:
             raise DataError(
                 f"expected labels_hat and confidence of one shape (n, K), got {guesses.shape} and {trust.shape}"
             )
-        truth = _as_list(labels)
+        truth = as_list(labels)
         if len(truth) != guesses.shape[0]:
             raise DataError(f"expected one label per row, got {len(truth)} labels for {guesses.shape[0]} rows")
         if not np.all((trust >= 0.0) & (trust <= 1.0)):
             raise DataError(
                 f"expected confidences in [0, 1], got values from {np.nanmin(trust)} to {np.nanmax(trust)}: rescale them first"
             )
-        said = _as_list(guesses.ravel())
-        classes = _sorted_labels(set(truth)) + _sorted_labels(set(said) - set(truth))
+        said = as_list(guesses.ravel())
+        classes = sorted_labels(set(truth)) + sorted_labels(set(said) - set(truth))
         index = {label: i for i, label in enumerate(classes)}
         return cls(
-            _stage_names(stages, guesses.shape[1]),
+            stage_names(stages, guesses.shape[1]),
             classes,
             np.array([index[y] for y in truth], np.int64),
             np.array([index[y] for y in said], np.int64).reshape(guesses.shape),
@@ -241,7 +227,7 @@ class Outcomes:
         StageOutputError
             If a stage returns scores of a wrong shape, or that are not finite.
         """
-        truth = _as_list(y)
+        truth = as_list(y)
         if n_rows(X) != len(truth):
             raise DataError(f"expected one label per row, got {len(truth)} labels for {n_rows(X)} rows of X")
         said = run_stages(stages, X, batch_size=batch_size, progress=progress)
@@ -290,7 +276,7 @@ def _from_log_probs(
     requires: tuple[int, ...],
 ) -> Outcomes:
     n, _, c = log_probs.shape
-    truth = _as_list(labels)
+    truth = as_list(labels)
     if len(truth) != n:
         raise DataError(f"expected one label per row, got {len(truth)} labels for {n} rows")
     if len(set(classes)) != c:
@@ -299,7 +285,7 @@ def _from_log_probs(
     strangers = sorted({repr(label) for label in truth if label not in index})
     if strangers:
         raise LabelMismatch(
-            f"expected labels among the {c} classes {_shortened(classes)}, got {', '.join(strangers[:5])}: pass classes= in the order of the columns"
+            f"expected labels among the {c} classes {shortened(classes)}, got {', '.join(strangers[:5])}: pass classes= in the order of the columns"
         )
     top = log_probs.max(axis=2).astype(np.float64)
     norm = np.log(np.exp(log_probs.astype(np.float64)).sum(axis=2))
@@ -312,33 +298,3 @@ def _from_log_probs(
         log_probs,
         requires,
     )
-
-
-def _stage_names(names: Sequence[str] | None, k: int) -> tuple[str, ...]:
-    if names is None:
-        return tuple(f"stage{j}" for j in range(k))
-    if len(names) != k:
-        raise DataError(f"expected {k} stage names, got {len(names)}: {list(names)}")
-    return tuple(str(name) for name in names)
-
-
-def _as_list(labels: Any) -> list[Any]:
-    """Labels as Python values, so that equal labels compare and hash equal."""
-    values = (
-        labels.tolist() if hasattr(labels, "tolist") else [y.item() if isinstance(y, np.generic) else y for y in labels]
-    )
-    if not isinstance(values, list) or any(isinstance(value, list) for value in values):
-        raise DataError(f"expected one label per item, shape (n,), got {getattr(labels, 'shape', labels)}: flatten y")
-    return values
-
-
-def _sorted_labels(labels: set[Any]) -> tuple[Hashable, ...]:
-    try:
-        return tuple(sorted(labels))
-    except TypeError:
-        return tuple(sorted(labels, key=repr))
-
-
-def _shortened(values: Sequence[Any]) -> str:
-    shown = ", ".join(repr(value) for value in values[:6])
-    return shown if len(values) <= 6 else f"{shown}, ... ({len(values)} in all)"

@@ -14,30 +14,24 @@ from typing import Any
 import numpy as np
 
 from cascade.core import replay as replaying
-from cascade.core.alignment import aligned
+from cascade.core.alignment import aligned, check_same_stages
+from cascade.core.chain import checked_thresholds
 from cascade.core.evidence import EvidenceModel, last_stage_evidence
-from cascade.core.induction import Decisions, StageTimes, Statistics, solve
-from cascade.core.outcomes import InputSpec, Outcomes
-from cascade.core.policy_json import policy_from_dict, policy_to_dict
+from cascade.core.induction import Decisions, StageTimes, Statistics
+from cascade.core.inputs import InputSpec
+from cascade.core.outcomes import Outcomes
+from cascade.core.policy_json import policy_from_dict, policy_to_dict, read_json
+from cascade.core.prices import Expected
 from cascade.core.records import FloatArray
 from cascade.core.replay import Replay
 from cascade.core.service import ServiceTable
-from cascade.core.table import DecisionTable, chain_table, decision_table
+from cascade.core.solver import Solver
+from cascade.core.table import DecisionTable
 from cascade.core.wording import Thresholds, explain_chain, explain_plan, threshold_rows
-from cascade.errors import ConfigurationError, CorruptPolicy, PolicyMismatch
+from cascade.errors import ConfigurationError, PolicyMismatch
 
-N_PRICES = 33
 REGIMES = (1, 8, 32)
 """Batch sizes for which decisions are solved."""
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What a fresh request may expect: accuracy, service time in milliseconds, cost in the user's unit."""
-
-    accuracy: float
-    mean_ms: float
-    mean_cost: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,13 +126,7 @@ class Policy:
         >>> Policy.from_thresholds([0.9], service).chain
         (0.9,)
         """
-        values = tuple(float(value) for value in thresholds)
-        if len(values) != service.n_stages - 1:
-            raise ConfigurationError(
-                f"expected {service.n_stages - 1} thresholds, one for each of {service.n_stages} stages but the last, got {len(values)}"
-            )
-        if not all(0.0 <= value <= 1.0 for value in values):
-            raise ConfigurationError(f"expected thresholds in [0, 1], got {list(values)}")
+        values = checked_thresholds(thresholds, service.n_stages)
         names = tuple(stages or service.stages or (f"stage{j}" for j in range(service.n_stages)))
         requires = (-1, *range(len(names) - 1))
         return cls(names, (), service, None, None, requires, chain=values)
@@ -171,18 +159,25 @@ class Policy:
         prior = np.full(len(labels), 1.0 / len(labels))
         return replace(self, classes=labels, evidence=last_stage_evidence(len(self.stages), prior), _solved={})
 
+    @property
+    def _solver(self) -> Solver:
+        solver: Solver | None = self._solved.get("solver")
+        if solver is None:
+            solver = Solver(
+                self.statistics,
+                self.chain,
+                self.service,
+                level=self.level,
+                cost_weight=self.cost_weight,
+                drop=self.drop,
+                audit=self.audit,
+            )
+            self._solved["solver"] = solver
+        return solver
+
     def times(self, batch_size: int = 1) -> StageTimes:
         """Service times of the stages at one batch size."""
-        table, stages = self.service, range(len(self.stages))
-        atoms, weights = table.atoms(batch_size)
-        return StageTimes(
-            np.array([table.mean_at(j, batch_size) / batch_size for j in stages]),
-            np.array([table.quantile_at(j, batch_size, self.level) for j in stages]),
-            atoms,
-            weights,
-            np.asarray(table.costs),
-            self.cost_weight,
-        )
+        return self._solver.times(batch_size)
 
     def decisions(self, batch_size: int = 1) -> Decisions:
         """Decisions over the grid of prices, with what each price gives and takes.
@@ -192,67 +187,21 @@ class Policy:
         ConfigurationError
             For a chain, which has thresholds and no prices.
         """
-        if self.statistics is None:
-            raise ConfigurationError(
-                "a chain of thresholds has no prices: fit a policy with fit_policy, or leave price=None"
-            )
-        key = ("decisions", batch_size)
-        if key not in self._solved:
-            times = self.times(batch_size)
-            self._solved[key] = solve(self.statistics, times, price_grid(times))
-        solved: Decisions = self._solved[key]
-        return solved
+        return self._solver.decisions(batch_size)
 
     def unloaded_price(self, budget_ms: float | None = None, batch_size: int = 1) -> float:
         """The largest price that gives up no more accuracy than ``drop`` within the budget.
 
         It is chosen so that the expected accuracy never falls as the budget grows.
         """
-        key = ("unloaded", batch_size)
-        if key not in self._solved:
-            self._solved[key] = _unloaded_indices(audited(self.audit, self.decisions(batch_size).accuracy), self.drop)
-        decisions = self.decisions(batch_size)
-        return float(
-            decisions.prices[self._solved[key][decisions.time_class(np.inf if budget_ms is None else budget_ms)]]
-        )
+        return self._solver.unloaded_price(budget_ms, batch_size)
 
     def table(self, budget_ms: float | None = None, price: float | None = None, batch_size: int = 1) -> DecisionTable:
         """The decisions for requests with this budget; ``price=None`` is the unloaded price.
 
-        Parameters
-        ----------
-        budget_ms : float or None
-            Selects the unloaded price only: the table holds decisions for every time left.
-        price : float or None
-            Accuracy per millisecond, >= 0.
-        batch_size : int
-            Batch size whose service times apply.
+        The budget selects the unloaded price only: the table holds decisions for every time left.
         """
-        if self.statistics is None:
-            if price is not None:
-                raise ConfigurationError(
-                    "a chain of thresholds has no prices: fit a policy with fit_policy, or leave price=None"
-                )
-            return self._remembered(
-                ("chain", batch_size), lambda: chain_table(self.chain or (), self.times(batch_size))
-            )
-        times = self.times(batch_size)
-        if price is None:
-            price = self.unloaded_price(budget_ms, batch_size)
-        elif not price >= 0.0:
-            raise ConfigurationError(f"expected a price >= 0, in accuracy per millisecond, got {price}")
-        # At a price of nothing the order of stages would be arbitrary; the least price settles it.
-        least = max(float(price), float(price_grid(times)[0]))
-        statistics = self.statistics
-        return self._remembered(("table", batch_size, least), lambda: decision_table(statistics, times, least))
-
-    def _remembered(self, key: tuple[Any, ...], made: Any) -> DecisionTable:
-        if key not in self._solved:
-            if len(self._solved) > 256:
-                self._solved.clear()
-            self._solved[key] = made()
-        table: DecisionTable = self._solved[key]
-        return table
+        return self._solver.table(budget_ms, price, batch_size)
 
     def expected(self, budget_ms: float | None = None, price: float | None = None, batch_size: int = 1) -> Expected:
         """Expected accuracy, time and cost of a fresh request, corrected by what held-out rows showed.
@@ -262,15 +211,7 @@ class Policy:
         ConfigurationError
             For a chain, of which no accuracy is known: replay it over outcomes.
         """
-        decisions = self.decisions(batch_size)
-        wanted = self.unloaded_price(budget_ms, batch_size) if price is None else float(price)
-        row = int(np.abs(decisions.prices - wanted).argmin())
-        column = decisions.time_class(np.inf if budget_ms is None else budget_ms)
-        return Expected(
-            float(audited(self.audit, decisions.accuracy[row, column])),
-            float(decisions.mean_ms[row, column]),
-            float(decisions.mean_cost[row, column]),
-        )
+        return self._solver.expected(budget_ms, price, batch_size)
 
     def thresholds(self, budget_ms: float | None = None, price: float | None = None) -> Thresholds:
         """The decisions at the moment of the call in readable form: one row per set of stages run.
@@ -352,51 +293,4 @@ class Policy:
         CorruptPolicy
             If the file cannot be read as a policy.
         """
-        try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise CorruptPolicy(f"expected a policy saved as JSON at {path}: {error}") from error
-        return cls.from_dict(data)
-
-
-def check_same_stages(mine: tuple[str, ...], theirs: tuple[str, ...]) -> None:
-    """Raise unless two lists of stage names are the same.
-
-    Raises
-    ------
-    PolicyMismatch
-        With both lists.
-    """
-    if mine != theirs:
-        raise PolicyMismatch(
-            f"expected outcomes of the stages {mine}, got {theirs}: pass the same stages in the same order"
-        )
-
-
-def price_grid(times: StageTimes) -> FloatArray:
-    """Prices from next to nothing to where only the cheapest stage is worth its time, shape (L,)."""
-    longest, shortest = float(times.mean_ms.max()), float(times.mean_ms[times.mean_ms > 0].min(initial=np.inf))
-    if not np.isfinite(shortest):
-        longest = shortest = 1.0
-    return np.geomspace(1e-5 / longest, 2.0 / shortest, N_PRICES)
-
-
-def audited(audit: FloatArray, accuracy: FloatArray | float) -> FloatArray:
-    """Accuracies the model expects, as held-out rows showed them; beyond the audited range the gap stays."""
-    modelled, shown = audit
-    expected = np.asarray(accuracy, np.float64)
-    if modelled.shape[0] == 0:
-        return expected
-    nearest = np.clip(expected, modelled[0], modelled[-1])
-    return np.asarray(np.clip(np.interp(nearest, modelled, shown) + expected - nearest, 0.0, 1.0))
-
-
-def _unloaded_indices(accuracy: FloatArray, drop: float) -> list[int]:
-    """Index of the unloaded price for every class of time left."""
-    chosen, floor = [], 0.0
-    for column in accuracy.T:
-        wanted = max(float(column.max()) - drop, min(floor, float(column.max())))
-        index = int(np.flatnonzero(column >= wanted - 1e-9).max())
-        floor = max(floor, float(column[index]))
-        chosen.append(index)
-    return chosen
+        return cls.from_dict(read_json(path))

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Hashable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cascade.core.evidence import EvidenceModel
 from cascade.core.induction import Statistics
-from cascade.core.outcomes import InputSpec
+from cascade.core.inputs import InputSpec
 from cascade.core.service import ServiceTable
 from cascade.errors import CascadeError, ConfigurationError, CorruptPolicy
 
@@ -152,3 +154,17 @@ def _label_to_json(label: Hashable) -> Any:
 
 def _label_from_json(data: Any) -> Hashable:
     return tuple(_label_from_json(part) for part in data["tuple"]) if isinstance(data, dict) else data
+
+
+def read_json(path: str | Path) -> Any:
+    """The JSON values in a file.
+
+    Raises
+    ------
+    CorruptPolicy
+        If it cannot be read as JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CorruptPolicy(f"expected a policy saved as JSON at {path}: {error}") from error
