@@ -111,7 +111,7 @@ def fit_policy(
     )
     shown = _replayed_held_out(bare, held_out, prior_accuracy)
     drop = _default_drop(shown) if max_accuracy_drop is None else float(max_accuracy_drop)
-    return replace(bare, drop=drop, audit=_audit(bare.decisions(), shown))
+    return replace(bare, drop=drop, audit=_audit(bare.decisions(), shown), _solved={})
 
 
 def _check(
