@@ -1,0 +1,198 @@
+"""The commands' arguments, with their help texts and examples. Light: loads nothing but argparse."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from importlib.metadata import PackageNotFoundError, version
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+_EXAMPLES = """\
+examples:
+  cascade demo --out ./cascade-demo
+  cascade fit --data arrays.npz --costs 0.3,2.1,9.0 --out policy.json
+  cascade profile --stages my_models:stages --data inputs.npy --out service.json
+  cascade explain --policy policy.json --budget-ms 5
+
+'cascade COMMAND --help' says what a command reads and writes.
+"""
+
+_DEMO_EXAMPLES = """\
+examples:
+  cascade demo
+  cascade demo --out /tmp/demo --seed 3 --json > numbers.json
+
+writes into the folder: curve.png, results.json, policy.json, service.json. Takes a minute or so, most of it for training.
+"""
+
+_FIT_EXAMPLES = """\
+the npz file holds
+  labels                     (n,)       the true labels
+  probs                      (n, K, c)  class probabilities of K models, or instead of them
+  predictions, confidence    (n, K)     the label each model chose, and how sure it was, in [0, 1]
+  stages, classes            (K,), (c,) optional: the models' names; the labels of the columns of probs
+
+examples:
+  cascade fit --data arrays.npz --costs 0.3,2.1,9.0 --out policy.json
+  cascade fit --data arrays.npz --service service.json --max-accuracy-drop 0.002 --out policy.json
+"""
+
+_PROFILE_EXAMPLES = """\
+the module is looked for in the current folder first; its attribute is a list of cascade.Stage:
+  # my_models.py
+  stages = [cascade.Stage(small_net, name="small"), cascade.Stage(big_net, name="big")]
+
+examples:
+  cascade profile --stages my_models:stages --data inputs.npy --out service.json
+  cascade profile --stages my_models:stages --data inputs.npy --max-batch 8 --threads 2 --out service.json
+"""
+
+_EXPLAIN_EXAMPLES = """\
+examples:
+  cascade explain --policy policy.json --budget-ms 5
+  cascade explain --policy policy.json --budget-ms 5 --service other_machine.json --json
+"""
+
+
+def build_parser() -> ArgumentParser:
+    """The parser of the whole command line."""
+    parser = ArgumentParser(
+        prog="cascade",
+        description="Adaptive inference under a latency budget: the most accurate path through your models that fits.",
+        epilog=_EXAMPLES,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"cascade {_version()}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_demo(commands)
+    _add_fit(commands)
+    _add_profile(commands)
+    _add_explain(commands)
+    return parser
+
+
+def _add_demo(commands: Any) -> None:
+    parser = _command(commands, "demo", "train a ladder of models and show accuracy against latency", _DEMO_EXAMPLES)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("cascade-demo"),
+        metavar="DIR",
+        help="where the files go (default: ./cascade-demo)",
+    )
+    parser.add_argument("--seed", type=_seed, default=0, help="of the split, the training and the policy (default: 0)")
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON instead of tables")
+
+
+def _add_fit(commands: Any) -> None:
+    parser = _command(commands, "fit", "fit a policy on saved model outputs", _FIT_EXAMPLES)
+    parser.add_argument("--data", type=Path, required=True, metavar="NPZ", help="what the models said, and the labels")
+    parser.add_argument("--costs", type=_numbers, metavar="A,B,...", help="cost per item of each model, in any unit")
+    parser.add_argument(
+        "--service",
+        type=Path,
+        metavar="JSON",
+        help="measured times ('cascade profile'); else the costs serve as milliseconds",
+    )
+    parser.add_argument(
+        "--max-accuracy-drop",
+        type=float,
+        metavar="X",
+        help="accuracy in [0, 1] to give up for time (default: one standard error, at most 0.005)",
+    )
+    parser.add_argument(
+        "--held-out",
+        type=_share,
+        default=0.25,
+        metavar="SHARE",
+        help="share of the rows kept back to report on (default: 0.25)",
+    )
+    parser.add_argument("--seed", type=_seed, default=0, help="of the split and the folds (default: 0)")
+    parser.add_argument("--out", type=_new_file, required=True, metavar="JSON", help="where the policy goes")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of tables")
+
+
+def _add_profile(commands: Any) -> None:
+    parser = _command(commands, "profile", "measure how long stages take on this machine", _PROFILE_EXAMPLES)
+    parser.add_argument("--stages", required=True, metavar="MODULE:ATTRIBUTE", help="a list of stages to import")
+    parser.add_argument("--data", type=Path, required=True, metavar="NPY", help="sample inputs, one per row")
+    parser.add_argument("--max-batch", type=int, default=32, metavar="N", help="largest batch size (default: 32)")
+    parser.add_argument(
+        "--threads", type=_threads, default=1, metavar="N", help="threads per run, or 'leave' as they are (default: 1)"
+    )
+    parser.add_argument("--out", type=_new_file, required=True, metavar="JSON", help="where the service times go")
+    parser.add_argument("--json", action="store_true", help="print the service times as JSON instead of a table")
+
+
+def _add_explain(commands: Any) -> None:
+    parser = _command(commands, "explain", "say what a policy does under a budget", _EXPLAIN_EXAMPLES)
+    parser.add_argument("--policy", type=Path, required=True, metavar="JSON", help="a saved policy")
+    parser.add_argument("--budget-ms", type=_budget, metavar="MS", help="time allowed (default: no deadline)")
+    parser.add_argument("--service", type=Path, metavar="JSON", help="service times of another machine to solve it for")
+    parser.add_argument("--json", action="store_true", help="print the plan as JSON instead of text")
+
+
+def _command(commands: Any, name: str, purpose: str, examples: str) -> ArgumentParser:
+    parser: ArgumentParser = commands.add_parser(
+        name,
+        help=purpose,
+        description=f"{purpose[0].upper()}{purpose[1:]}.",
+        epilog=examples,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    return parser
+
+
+def _version() -> str:
+    try:
+        return version("cascade-inference")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _new_file(text: str) -> Path:
+    """Checked before the work whose result would have nowhere to go."""
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        raise ArgumentTypeError(f"expected a file in a folder that exists, got {text!r}")
+    return path
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ArgumentTypeError(f"expected numbers separated by commas, such as 0.3,2.1,9.0, got {text!r}") from error
+
+
+def _budget(text: str) -> float:
+    number = _number(text)
+    if not (isfinite(number) and number >= 0.0):
+        raise ArgumentTypeError(f"expected milliseconds of at least 0, got {text!r}")
+    return number
+
+
+def _share(text: str) -> float:
+    number = _number(text)
+    if not 0.0 < number < 1.0:
+        raise ArgumentTypeError(f"expected a share between 0 and 1, such as 0.25, got {text!r}")
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"expected a number, got {text!r}") from error
+
+
+def _threads(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
+def _seed(text: str) -> int:
+    # The limit of the random number generators below.
+    if not (text.isdecimal() and int(text) < 2**32):
+        raise ArgumentTypeError(f"expected a whole number from 0 to 4294967295, got {text!r}")
+    return int(text)
