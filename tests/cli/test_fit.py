@@ -50,6 +50,7 @@ def test_higher_prices_cost_no_more(arrays, out, capsys):
     assert [line["price"] for line in priced] == sorted(line["price"] for line in priced)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_policy(arrays, tmp_path, capsys):
     for name in ("a.json", "b.json"):
         assert fit(arrays, tmp_path / name, "--costs", "1,2,4", "--seed", "5") == 0
@@ -64,6 +65,7 @@ def test_measured_times_and_costs_stand_side_by_side(arrays, out, tmp_path, caps
     assert service.costs.tolist() == [1.0, 10.0, 100.0]
 
 
+@pytest.mark.slow
 def test_a_larger_drop_makes_the_unloaded_policy_cheaper(arrays, tmp_path, capsys):
     costs = []
     for drop in ("0", "0.3"):
