@@ -52,18 +52,22 @@ def encode_logits(scores: Any, out: Any) -> bool:
 
 @compiled
 def encode_probs(scores: Any, out: Any) -> bool:
-    """Logarithm of each entry of ``scores`` (n, c) into ``out`` (n, c); False if one is negative or not finite."""
+    """Logarithm of each entry's share of its row of ``scores`` (n, c) into ``out`` (n, c).
+
+    False if an entry is negative or not finite, or if a row has no positive finite sum.
+    """
     n, c = scores.shape
     for i in range(n):
         total = 0.0
         for k in range(c):
-            value = float(scores[i, k])
-            if not (value >= 0.0 and value < np.inf):
+            if not scores[i, k] >= 0.0:
                 return False
-            total += value
-            out[i, k] = math.log(value) if value > 1e-12 else LOG_FLOOR
-        if total <= 0.0:
+            total += float(scores[i, k])
+        if not (total > 0.0 and total < np.inf):
             return False
+        for k in range(c):
+            share = scores[i, k] / total
+            out[i, k] = math.log(share) if share > _EDGE else LOG_FLOOR
     return True
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from cascade.core.kernels import all_finite
 from cascade.core.inputs import InputSpec
+from cascade.core.kernels import all_finite
 from cascade.core.rows import as_batch, n_rows
 from cascade.errors import ConfigurationError, EmptyBatch, InputMismatch, NotFinite
 from cascade.runtime.single import Terms

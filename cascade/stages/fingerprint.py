@@ -86,7 +86,7 @@ def _parts(value: Any, seen: frozenset[int]) -> Iterator[bytes | str]:
 
 def _callable_parts(value: Any, seen: frozenset[int]) -> Iterator[bytes | str]:
     if isinstance(value, FunctionType):
-        yield from (value.__module__, value.__qualname__)
+        yield from (str(value.__module__), value.__qualname__)
         cells = tuple(_cell_contents(cell) for cell in value.__closure__ or ())
         for part in (value.__code__, value.__defaults__, value.__kwdefaults__, cells):
             yield from _parts(part, seen)
@@ -102,6 +102,8 @@ def _callable_parts(value: Any, seen: frozenset[int]) -> Iterator[bytes | str]:
         yield _qualified_name(value)
     else:
         yield _qualified_name(type(value))
+        # NumPy 1 gives its ufuncs a name and no qualified name.
+        yield str(getattr(value, "__name__", ""))
         yield from _parts(getattr(type(value).__call__, "__code__", None), seen)
         yield from _parts(getattr(value, "__dict__", None), seen)
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_code_blocks_run_as_typed(page, capsys):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
     assert blocks
-    namespace: dict[str, object] = {}
+    namespace: dict[str, object] = {"__name__": "typed"}
     for block in blocks:
         exec(compile(block, page, "exec"), namespace)
     assert "answer" in capsys.readouterr().out
