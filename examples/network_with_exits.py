@@ -1,5 +1,7 @@
 """A network with exits: rows that are sure at an early exit are not computed further."""
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
@@ -13,7 +15,7 @@ class Exits(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         widths = (64, 32, 128, 256)
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         self.segments = torch.nn.ModuleList(
             torch.nn.Sequential(torch.nn.Linear(a, b), torch.nn.ReLU()) for a, b in pairs
         )
