@@ -54,7 +54,7 @@ def as_list(labels: Any) -> list[Hashable]:
         distinct = dict.fromkeys(values)
     except TypeError as error:
         raise _not_one_each(labels) from error
-    if any(isinstance(label, float) and label != label for label in distinct):
+    if any(isinstance(label, float) and np.isnan(label) for label in distinct):
         raise DataError("expected a label for every item, got NaN among them: drop the items without a label")
     return values
 

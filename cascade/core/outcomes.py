@@ -6,7 +6,7 @@ Pure but for `Outcomes.record`, which calls the stages it is given, and for load
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,12 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.core.inputs import InputSpec
-from cascade.core.kernels import encode_probs
-from cascade.core.labels import as_list, shortened, sorted_labels, stage_names
+from cascade.core.outcome_fields import (
+    Fields,
+    check_fields,
+    check_length,
+    fields_of_answers,
+    fields_of_probs,
+    fields_of_scores,
+    some_labels,
+)
+from cascade.core.outcome_files import fields_of_file, write_fields
 from cascade.core.recording import predecessors, run_stages
 from cascade.core.records import FloatArray, IntArray, StageLike
 from cascade.core.rows import n_rows
-from cascade.errors import ConfigurationError, DataError, EmptyBatch, LabelMismatch, NotFinite
+from cascade.errors import DataError
 
 FeatureArray = NDArray[np.float32]
 
@@ -61,10 +69,7 @@ class Outcomes:
     inputs: InputSpec | None = None
 
     def __post_init__(self) -> None:
-        if self.labels.shape[0] == 0:
-            raise EmptyBatch("expected at least one labelled item, got none: pass a non-empty y")
-        if len(set(self.stages)) != len(self.stages):
-            raise ConfigurationError(f"expected distinct stage names, got {self.stages}: rename the duplicates")
+        check_fields(self._fields())
 
     @property
     def n_items(self) -> int:
@@ -88,17 +93,24 @@ class Outcomes:
         ----------
         rows : array of int or bool
             Row numbers, or a mask of shape (n,).
+
+        Raises
+        ------
+        DataError
+            If a row does not exist, or the mask is of another length.
+        EmptyBatch
+            If no row is left.
         """
-        return Outcomes(
-            self.stages,
-            self.classes,
-            self.labels[rows],
-            self.predicted[rows],
-            self.confidence[rows],
-            None if self.log_probs is None else self.log_probs[rows],
-            self.requires,
-            self.fingerprints,
-            self.inputs,
+        try:
+            at = np.arange(self.n_items)[rows]
+        except IndexError as error:
+            raise DataError(f"expected rows below {self.n_items} or a mask of that length: {error}") from error
+        return replace(
+            self,
+            labels=self.labels[at],
+            predicted=self.predicted[at],
+            confidence=self.confidence[at],
+            log_probs=None if self.log_probs is None else self.log_probs[at],
         )
 
     @classmethod
@@ -120,12 +132,14 @@ class Outcomes:
 
         Raises
         ------
+        EmptyBatch
+            If there are no rows.
         DataError
-            If the shapes do not fit together.
+            If the shapes do not fit together, a probability is negative, or a row sums to zero.
         NotFinite
-            If a probability is negative or not finite, or a row sums to zero.
+            If a probability is NaN or infinite.
         LabelMismatch
-            If a label is not among ``classes``.
+            If a label is not among ``classes``, or their number is not c.
 
         Examples
         --------
@@ -133,19 +147,7 @@ class Outcomes:
         >>> outcomes.correct.tolist()
         [[False, True]]
         """
-        table = np.asarray(probs)
-        if table.ndim != 3:
-            raise DataError(f"expected probs of shape (n, K, c), got {table.shape}: stack the stages along axis 1")
-        n, k, c = table.shape
-        encoded = np.empty((n, k, c), np.float32)
-        for j in range(k):
-            if not encode_probs(table[:, j], encoded[:, j]):
-                raise NotFinite(
-                    f"expected probabilities >= 0 with a positive sum per row, got others in stage {j}: check probs[:, {j}]"
-                )
-        names = stage_names(stages, k)
-        columns = tuple(range(c)) if classes is None else tuple(classes)
-        return _from_log_probs(encoded, labels, names, columns, (-1,) * k)
+        return cls(**fields_of_probs(probs, labels, stages, classes))
 
     @classmethod
     def from_predictions(
@@ -168,36 +170,17 @@ class Outcomes:
         ------
         DataError
             If the shapes do not fit together or a confidence lies outside [0, 1].
+        EmptyBatch
+            If there are no rows.
+        NotFinite
+            If a confidence is NaN.
 
         Examples
         --------
         >>> Outcomes.from_predictions([["cat", "dog"]], [[0.7, 0.9]], ["dog"]).classes
         ('dog', 'cat')
         """
-        guesses, trust = np.asarray(labels_hat), np.asarray(confidence, np.float64)
-        if guesses.ndim != 2 or guesses.shape != trust.shape:
-            raise DataError(
-                f"expected labels_hat and confidence of one shape (n, K), got {guesses.shape} and {trust.shape}"
-            )
-        truth = as_list(labels)
-        if len(truth) != guesses.shape[0]:
-            raise DataError(f"expected one label per row, got {len(truth)} labels for {guesses.shape[0]} rows")
-        if not np.all((trust >= 0.0) & (trust <= 1.0)):
-            raise DataError(
-                f"expected confidences in [0, 1], got values from {np.nanmin(trust)} to {np.nanmax(trust)}: rescale them first"
-            )
-        said = as_list(guesses.ravel())
-        classes = sorted_labels(set(truth)) + sorted_labels(set(said) - set(truth))
-        index = {label: i for i, label in enumerate(classes)}
-        return cls(
-            stage_names(stages, guesses.shape[1]),
-            classes,
-            np.array([index[y] for y in truth], np.int64),
-            np.array([index[y] for y in said], np.int64).reshape(guesses.shape),
-            trust,
-            None,
-            (-1,) * guesses.shape[1],
-        )
+        return cls(**fields_of_answers(labels_hat, confidence, labels, stages=stages))
 
     @classmethod
     def record(
@@ -227,74 +210,52 @@ class Outcomes:
         StageOutputError
             If a stage returns scores of a wrong shape, or that are not finite.
         """
-        truth = as_list(y)
-        if n_rows(X) != len(truth):
-            raise DataError(f"expected one label per row, got {len(truth)} labels for {n_rows(X)} rows of X")
+        truth = some_labels(y)
+        check_length(truth, n_rows(X))
         said = run_stages(stages, X, batch_size=batch_size, progress=progress)
         names = tuple(stage.name for stage in stages)
-        requires = predecessors(stages)
         marks = tuple(stage.fingerprint for stage in stages)
         if said.log_probs is not None and said.classes is not None:
-            table = _from_log_probs(said.log_probs, truth, names, said.classes, requires)
+            table = cls(**fields_of_scores(said.log_probs, truth, names, said.classes))
         else:
-            table = replace(cls.from_predictions(said.labels, said.confidence, truth, stages=names), requires=requires)
-        return replace(table, fingerprints=marks, inputs=InputSpec.of_batch(X))
+            table = cls.from_predictions(said.labels, said.confidence, truth, stages=names)
+        return replace(table, requires=predecessors(stages), fingerprints=marks, inputs=InputSpec.of_batch(X))
 
     @classmethod
     def load(cls, path: str | Path) -> Outcomes:
-        """A table from an npz file of arrays.
+        """A table from a file: npz arrays, or CSV.
 
-        The file holds ``labels`` (n,) and either ``probs`` (n, K, c) or both ``predictions`` and
-        ``confidence`` (n, K); ``stages`` (K,) and, beside ``probs``, ``classes`` (c,) are optional.
+        An npz file holds ``labels`` (n,) and one of ``probs`` (n, K, c), ``log_probs`` (n, K, c), or both ``predictions``
+        and ``confidence`` (n, K); ``stages`` (K,) and ``classes`` (c,) are optional. A CSV file has the columns ``label``,
+        then ``<stage>_label`` and ``<stage>_confidence`` for every stage; its labels are whole numbers if all of them
+        read as such, else texts.
+
+        Parameters
+        ----------
+        path : str or Path
+            Ends in ``.csv`` for CSV.
 
         Raises
         ------
         DataError
             If the file cannot be read or lacks an array; the message lists what is there.
         """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"expected an npz file of arrays without objects at {path}: {error}") from error
-        names = tuple(arrays["stages"].tolist()) if "stages" in arrays else None
-        if {"labels", "probs"} <= arrays.keys():
-            classes = arrays["classes"].tolist() if "classes" in arrays else None
-            return cls.from_probs(arrays["probs"], arrays["labels"], stages=names, classes=classes)
-        if {"labels", "predictions", "confidence"} <= arrays.keys():
-            return cls.from_predictions(arrays["predictions"], arrays["confidence"], arrays["labels"], stages=names)
-        raise DataError(
-            f"expected arrays labels and probs, or labels, predictions and confidence in {path}, got {sorted(arrays)}: rename them"
-        )
+        return cls(**fields_of_file(Path(path)))
 
+    def save(self, path: str | Path) -> None:
+        """Write the table to an npz file, from which `load` makes an equal one.
 
-def _from_log_probs(
-    log_probs: FeatureArray,
-    labels: Any,
-    names: tuple[str, ...],
-    classes: tuple[Hashable, ...],
-    requires: tuple[int, ...],
-) -> Outcomes:
-    n, _, c = log_probs.shape
-    truth = as_list(labels)
-    if len(truth) != n:
-        raise DataError(f"expected one label per row, got {len(truth)} labels for {n} rows")
-    if len(set(classes)) != c:
-        raise DataError(f"expected {c} distinct classes, one per column of the scores, got {classes}")
-    index = {label: k for k, label in enumerate(classes)}
-    strangers = sorted({repr(label) for label in truth if label not in index})
-    if strangers:
-        raise LabelMismatch(
-            f"expected labels among the {c} classes {shortened(classes)}, got {', '.join(strangers[:5])}: pass classes= in the order of the columns"
-        )
-    top = log_probs.max(axis=2).astype(np.float64)
-    norm = np.log(np.exp(log_probs.astype(np.float64)).sum(axis=2))
-    return Outcomes(
-        names,
-        classes,
-        np.array([index[label] for label in truth], np.int64),
-        log_probs.argmax(axis=2),
-        np.exp(top - norm),
-        log_probs,
-        requires,
-    )
+        Parameters
+        ----------
+        path : str or Path
+            Ends in ``.npz``.
+
+        Raises
+        ------
+        ConfigurationError
+            If the labels are neither all texts nor all whole numbers, or the path ends otherwise.
+        """
+        write_fields(Path(path), self._fields())
+
+    def _fields(self) -> Fields:
+        return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.core.kernels import encode_probs
+from cascade.core.labels import shortened
 from cascade.core.records import FloatArray, IntArray
 from cascade.errors import DataError, NotFinite
 
 
-def as_numbers(values: Any, name: str) -> FloatArray:
-    """An array of float64.
+def as_numbers(values: Any, name: str) -> NDArray[Any]:
+    """An array of float32 or float64, not copied where it is one already.
 
     Raises
     ------
@@ -26,12 +27,13 @@ def as_numbers(values: Any, name: str) -> FloatArray:
     """
     host = values.detach().cpu() if hasattr(values, "detach") else values
     try:
-        return np.asarray(host, np.float64)
+        array = np.asarray(host)
+        return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"expected {name} as an array of numbers: {error}") from error
 
 
-def encoded_probs(probs: FloatArray, stages: Sequence[str]) -> NDArray[np.float32]:
+def encoded_probs(probs: NDArray[Any], stages: Sequence[str]) -> NDArray[np.float32]:
     """Log-probabilities (n, K, c) of class probabilities (n, K, c); rows are scaled to sum to one.
 
     Raises
@@ -43,16 +45,24 @@ def encoded_probs(probs: FloatArray, stages: Sequence[str]) -> NDArray[np.float3
     """
     encoded = np.empty(probs.shape, np.float32)
     for j, name in enumerate(stages):
-        stage, log_probs = np.ascontiguousarray(probs[:, j]), np.empty((probs.shape[0], probs.shape[2]), np.float32)
+        # One dtype and layout, so that one compiled kernel serves all.
+        stage = np.ascontiguousarray(probs[:, j], np.float64)
+        log_probs = np.empty(stage.shape, np.float32)
         if not encode_probs(stage, log_probs):
-            row = int(np.argmax(~np.isfinite(stage.sum(axis=1)) | (stage < 0.0).any(axis=1) | ~stage.any(axis=1)))
-            kind = DataError if np.isfinite(stage).all() else NotFinite
+            row = _first_unusable(stage)
+            kind = DataError if np.isfinite(stage[row]).all() else NotFinite
             raise kind(
-                f"expected probabilities >= 0 with a positive sum per row, got {stage[row].tolist()} in row {row} of stage {name!r}: "
+                f"expected probabilities >= 0 with a positive sum, got {shortened(stage[row].tolist())} in row {row} of stage {name!r}: "
                 f"check probs[{row}, {j}]"
             )
         encoded[:, j] = log_probs
     return encoded
+
+
+def _first_unusable(table: FloatArray) -> int:
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = table.sum(axis=1)
+    return int(np.argmax(~np.isfinite(total) | (table < 0.0).any(axis=1) | (total <= 0.0)))
 
 
 def checked_confidence(confidence: FloatArray, stages: Sequence[str]) -> FloatArray:
@@ -75,8 +85,13 @@ def checked_confidence(confidence: FloatArray, stages: Sequence[str]) -> FloatAr
     return confidence
 
 
-def chosen(log_probs: NDArray[np.float32]) -> tuple[IntArray, FloatArray]:
-    """The most probable class and its probability, over the last axis of log-probabilities (..., c)."""
-    exact = log_probs.astype(np.float64)
-    confidence = np.exp(exact.max(axis=-1) - np.log(np.exp(exact).sum(axis=-1)))
-    return log_probs.argmax(axis=-1).astype(np.int64, copy=False), np.minimum(confidence, 1.0)
+def top_classes(log_probs: NDArray[np.float32]) -> tuple[IntArray, FloatArray]:
+    """The most probable class of every stage and its probability, both (n, K), from log-probabilities (n, K, c)."""
+    n, k, _ = log_probs.shape
+    classes, confidence = np.empty((n, k), np.int64), np.empty((n, k))
+    for j in range(k):
+        exact = log_probs[:, j].astype(np.float64)
+        classes[:, j] = exact.argmax(axis=1)
+        # Rounding may carry a sure answer a hair above 1.
+        confidence[:, j] = np.minimum(np.exp(exact.max(axis=1) - np.log(np.exp(exact).sum(axis=1))), 1.0)
+    return classes, confidence
