@@ -77,7 +77,10 @@ def as_rows(labels: Any) -> tuple[list[Hashable], tuple[int, int]]:
         if len(shape) != 2:
             raise DataError(f"expected a table of labels of shape (n, K), got {tuple(shape)}")
         return as_list(table.reshape(-1)), (int(shape[0]), int(shape[1]))
-    rows = [as_list(row) for row in table]
+    given = list(table) if hasattr(table, "__iter__") else [table]
+    if any(isinstance(row, str) or not hasattr(row, "__iter__") for row in given):
+        raise DataError(f"expected a table of labels of shape (n, K), a row for each item, got {shortened(given)}")
+    rows = [as_list(row) for row in given]
     lengths = sorted({len(row) for row in rows})
     if len(lengths) > 1:
         raise DataError(f"expected a table of labels of shape (n, K), got rows of the lengths {lengths}")

@@ -67,7 +67,7 @@ def test_arrays_come_back_from_a_file(tmp_path):
     [
         (([[0.5, 0.5]], [0]), DataError, r"shape \(n, K, c\)"),
         ((np.empty((0, 2, 2)), []), EmptyBatch, "at least one labelled item"),
-        (([[[np.nan, 0.5]]], [0]), NotFinite, "stage 0"),
+        (([[[np.nan, 0.5]]], [0]), NotFinite, "stage 'stage0'"),
         (([[[0.5, 0.5]]], [7]), LabelMismatch, "got 7"),
         (([[[0.5, 0.5]]], [0, 1]), DataError, "2 labels for 1 rows"),
     ],
