@@ -1,8 +1,8 @@
 """How long does it take to fit a policy, and to solve a fitted one for another machine?
 
 Synthetic ladders of 10 classes, one thread, median of three after a call on little data. Bars: K = 4, n = 50,000 within 5 s;
-K = 8, n = 10,000 within 20 s. On a busy machine the processor time says what the fit itself takes. The first call of a fresh process is timed too, with an empty cache of compiled kernels and a
-filled one.
+K = 8, n = 10,000 within 20 s. On a busy machine the processor time says what the fit itself takes. The first call of a fresh
+process is timed too, with an empty cache of compiled kernels and a filled one.
 """
 
 from __future__ import annotations

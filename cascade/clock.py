@@ -6,6 +6,7 @@ Knows nothing of the package but its errors. All instants and durations are floa
 from __future__ import annotations
 
 import time
+from time import perf_counter_ns
 from typing import Protocol
 
 from cascade.errors import ConfigurationError
@@ -38,7 +39,7 @@ class MonotonicClock:
 
     def now_ms(self) -> float:
         """The present instant in milliseconds."""
-        return time.perf_counter_ns() * 1e-6
+        return perf_counter_ns() * 1e-6
 
     def wait(self, duration_ms: float) -> None:
         """Sleep for ``duration_ms`` milliseconds; nothing for durations of zero or below."""

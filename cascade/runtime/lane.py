@@ -80,7 +80,8 @@ class Lane:
 
     def is_fenced(self, j: int) -> bool:
         """Whether stage j failed so often of late that it should not be called now."""
-        return self.breakers[j].is_fenced(self._now())
+        breaker = self.breakers[j]
+        return not breaker.is_untroubled and breaker.is_fenced(self._now())
 
     def close(self) -> None:
         """Give the calling thread, and the pools of the process, their thread counts back."""
