@@ -24,7 +24,7 @@ from cascade.runtime.lane import LEAVE_THREADS, Lane
 from cascade.runtime.ready import INFINITE, ReadyPolicy
 from cascade.runtime.request import InputCheck, checked_terms, sample_inputs
 from cascade.runtime.serving import Server
-from cascade.runtime.single import Request
+from cascade.runtime.single import Request, walk_to_the_end
 from cascade.runtime.wiring import bound_policy, check_stages_of, run_every_stage
 from cascade.stages.base import RunnableStage
 from cascade.telemetry.counters import Counters, Stats
@@ -273,6 +273,11 @@ class Predictor:
                 walk = run_every_stage(ready, lane, take_rows(inputs, np.arange(1)))
                 prediction_of(walk, ready, request, postprocess=None, now=now)
             BatchRunner(ready, lane, self._clock, request.terms).run(inputs, INFINITE)
+            for row in range(_N_WARM_REQUESTS):
+                batch = take_rows(inputs, np.array([row % n_rows(inputs)]))
+                prediction_of(
+                    walk_to_the_end(ready, lane, now, batch, request), ready, request, postprocess=None, now=now
+                )
 
     def close(self) -> None:
         """Give thread counts back; the predictor is not to be used afterwards."""
@@ -285,6 +290,10 @@ class Predictor:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+_N_WARM_REQUESTS = 32
+"""Requests that warm the machine's caches, after the first ones have compiled and loaded everything."""
 
 
 def _few(inputs: Any) -> Any:
