@@ -14,21 +14,22 @@ from scipy.optimize import isotonic_regression
 
 from cascade.calibration.evidence import HeldOut, fit_evidence
 from cascade.calibration.transitions import count_statistics
-from cascade.core.alignment import check_same_stages
+from cascade.core.alignment import check_service
 from cascade.core.induction import Decisions, Statistics, solve
 from cascade.core.outcomes import Outcomes
 from cascade.core.policy import Policy
 from cascade.core.prices import price_grid
 from cascade.core.records import FloatArray
 from cascade.core.service import ServiceTable
+from cascade.core.times import StageTimes
 from cascade.errors import ConfigurationError, DataError, SmallSampleWarning
 
 N_FOLDS = 5
 MAX_STAGES = 8
 _ROWS_PER_STAGE = 50
 _MAX_DROP = 0.005
-_MANY_STAGES = 6
-"""From here on the audit takes two halves instead of five folds: each part is solved over again."""
+_UNLIMITED = np.array([np.inf])
+"""The one class of time left that the audit needs: it is about prices, not deadlines."""
 
 
 def fit_policy(
@@ -109,9 +110,11 @@ def fit_policy(
         inputs=outcomes.inputs,
         n_items=outcomes.n_items,
     )
-    shown = _replayed_held_out(bare, held_out, prior_accuracy)
+    times = bare.times()
+    shown = _replayed_held_out(held_out, outcomes.requires, times, prior_accuracy)
     drop = _default_drop(shown) if max_accuracy_drop is None else float(max_accuracy_drop)
-    return replace(bare, drop=drop, audit=_audit(bare.decisions(), shown), _solved={})
+    decisions = solve(statistics, times, price_grid(times), edges_ms=_UNLIMITED)
+    return replace(bare, drop=drop, audit=_audit(decisions, shown))
 
 
 def _check(
@@ -120,14 +123,11 @@ def _check(
     k, n = outcomes.n_stages, outcomes.n_items
     if k > MAX_STAGES:
         raise ConfigurationError(f"expected at most {MAX_STAGES} stages, got {k}: drop those the frontier does not use")
-    if service.stages is not None:
-        check_same_stages(outcomes.stages, service.stages)
+    check_service(outcomes.stages, service, level)
     if max_accuracy_drop is not None and not 0.0 <= max_accuracy_drop <= 1.0:
         raise ConfigurationError(f"expected max_accuracy_drop in [0, 1] or None, got {max_accuracy_drop}")
     if not 0.0 <= cost_weight < np.inf:
         raise ConfigurationError(f"expected a finite cost_weight >= 0, got {cost_weight}")
-    if not 0.5 <= level <= service.levels[-1]:
-        raise ConfigurationError(f"expected level in [0.5, {service.levels[-1]}], got {level}")
     if n < N_FOLDS:
         raise DataError(f"expected at least {N_FOLDS} labelled items, one for each fold, got {n}")
     if len(np.unique(outcomes.labels)) < 2:
@@ -145,18 +145,16 @@ def _check(
         )
 
 
-def _replayed_held_out(policy: Policy, held_out: HeldOut, prior_accuracy: float) -> NDArray[np.bool_]:
+def _replayed_held_out(
+    held_out: HeldOut, requires: tuple[int, ...], times: StageTimes, prior_accuracy: float
+) -> NDArray[np.bool_]:
     """Whether each item is right at each price without a deadline, under statistics without its fold, shape (L, n)."""
-    times = policy.times()
     prices = price_grid(times)
-    parts = held_out.folds if len(policy.stages) < _MANY_STAGES else held_out.folds % 2
     shown = np.zeros((len(prices), held_out.folds.shape[0]), np.bool_)
-    for part in np.unique(parts):
-        inside, outside = np.flatnonzero(parts == part), np.flatnonzero(parts != part)
-        statistics = count_statistics(
-            held_out.confidence[outside], held_out.correct[outside], policy.requires, prior_accuracy
-        )
-        decisions = solve(statistics, times, prices)
+    for fold in np.unique(held_out.folds):
+        inside, outside = np.flatnonzero(held_out.folds == fold), np.flatnonzero(held_out.folds != fold)
+        statistics = count_statistics(held_out.confidence[outside], held_out.correct[outside], requires, prior_accuracy)
+        decisions = solve(statistics, times, prices, edges_ms=_UNLIMITED)
         shown[:, inside] = _walk(statistics, decisions, held_out.confidence[inside], held_out.correct[inside])
     return shown
 

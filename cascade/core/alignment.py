@@ -1,4 +1,4 @@
-"""Recorded outcomes in the order of classes that a policy was fitted on.
+"""Whether outcomes, service times and a policy are of the same stages, and outcomes in a policy's order of classes.
 
 Pure.
 """
@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from cascade.core.outcomes import Outcomes
-from cascade.errors import PolicyMismatch
+from cascade.core.service import ServiceTable
+from cascade.errors import ConfigurationError, PolicyMismatch
 
 
 def aligned(outcomes: Outcomes, classes: tuple[Hashable, ...]) -> Outcomes:
@@ -61,4 +62,31 @@ def check_same_stages(mine: tuple[str, ...], theirs: tuple[str, ...]) -> None:
     if mine != theirs:
         raise PolicyMismatch(
             f"expected outcomes of the stages {mine}, got {theirs}: pass the same stages in the same order"
+        )
+
+
+def check_service(stages: tuple[str, ...], service: ServiceTable, level: float) -> None:
+    """Raise unless a table of service times is of these stages and knows the wanted quantile.
+
+    Raises
+    ------
+    PolicyMismatch
+        If the table is of other stages.
+    ConfigurationError
+        If the names repeat, or if ``level`` is not in [0.5, highest level of the table].
+    """
+    if len(set(stages)) != len(stages):
+        raise ConfigurationError(f"expected distinct stage names, got {stages}: rename the duplicates")
+    if service.n_stages != len(stages):
+        raise PolicyMismatch(
+            f"expected service times of {len(stages)} stages {stages}, got {service.n_stages}: profile these stages"
+        )
+    if service.stages is not None and service.stages != stages:
+        raise PolicyMismatch(
+            f"expected service times of the stages {stages}, got those of {service.stages}: profile these stages"
+        )
+    if not 0.5 <= level <= service.levels[-1]:
+        raise ConfigurationError(
+            f"expected level in [0.5, {service.levels[-1]}], where the table has quantiles, got {level}: "
+            "choose another level, or profile more quantiles"
         )

@@ -1,4 +1,4 @@
-"""Service times as the dynamic program reads them, and the checks of a chain of thresholds set by hand.
+"""The checks of a chain of thresholds set by hand.
 
 Pure.
 """
@@ -7,25 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from cascade.core.induction import StageTimes
-from cascade.core.service import ServiceTable
 from cascade.errors import ConfigurationError
 
-
-def stage_times(service: ServiceTable, batch_size: int, level: float, cost_weight: float) -> StageTimes:
-    """Mean, upper quantile and atoms of every stage at one batch size."""
-    stages = range(service.n_stages)
-    atoms, weights = service.atoms(batch_size)
-    return StageTimes(
-        np.array([service.mean_at(j, batch_size) / batch_size for j in stages]),
-        np.array([service.quantile_at(j, batch_size, level) for j in stages]),
-        atoms,
-        weights,
-        np.asarray(service.costs),
-        cost_weight,
-    )
+MAX_CHAIN = 15
+"""A table is laid out for all 2**K sets of stages, and a path of K stages must fit an integer to the base K + 1."""
 
 
 def checked_thresholds(thresholds: Sequence[float], n_stages: int) -> tuple[float, ...]:
@@ -34,12 +19,18 @@ def checked_thresholds(thresholds: Sequence[float], n_stages: int) -> tuple[floa
     Raises
     ------
     ConfigurationError
-        If their number is not ``n_stages - 1`` or one lies outside [0, 1].
+        If there are more than 15 stages, if the number of thresholds is not ``n_stages - 1``, or if one lies outside
+        [0, 1].
     """
-    values = tuple(float(value) for value in thresholds)
+    if n_stages > MAX_CHAIN:
+        raise ConfigurationError(f"expected at most {MAX_CHAIN} stages in a chain, got {n_stages}: leave some out")
+    try:
+        values = tuple(float(value) for value in thresholds)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"expected a sequence of numbers as thresholds, got {thresholds!r}") from error
     if len(values) != n_stages - 1:
         raise ConfigurationError(
-            f"expected {n_stages - 1} thresholds, one for each of {n_stages} stages but the last, got {len(values)}"
+            f"expected {n_stages - 1} threshold(s), one for each of {n_stages} stages but the last, got {len(values)}"
         )
     if not all(0.0 <= value <= 1.0 for value in values):
         raise ConfigurationError(f"expected thresholds in [0, 1], got {list(values)}")

@@ -7,7 +7,8 @@ and price λ, is
                       E[ V(S + j, b', r - T_j) | S, b ] - λ t_j - κ c_j )
 
 with q_j an upper quantile and t_j the mean of stage j's service time, T_j three atoms of its
-distribution, and c_j a cost in the user's unit with weight κ.
+distribution, and c_j a cost in the user's unit with weight κ. What is carried is not V but the gain
+V - acc beyond stopping: it is zero wherever the best is to stop, and those cells cost nothing.
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ from numpy.typing import NDArray
 
 from cascade.core.evidence import reachable_sets
 from cascade.core.records import FloatArray, IntArray
+from cascade.core.times import StageTimes, first_fitting_class, landing_classes, time_classes
 
 STOP = -1
 MAX_TIME_CLASSES = 48
-_TIE = 1e-9
+GAIN_BLUR = 0.04
+"""Width of the blur over the gains of neighbouring bins, as a share of the number of bins; 0 for none."""
+TIE = 1e-9
 """Gains in accuracy below this are ties, which go to the cheaper action."""
-_ROUNDING_MS = 1e-9
-"""Slack for sums of durations that are equal on paper but not in floating point."""
+_MAX_CELLS = 4_000_000
+"""Cells of gain held at a time: prices are solved in parts so that memory stays near 100 MB."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,30 +69,6 @@ class Statistics:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class StageTimes:
-    """Service times of K stages in one batch regime.
-
-    Attributes
-    ----------
-    mean_ms, upper_ms : ndarray, shape (K,)
-        Mean time per item, and upper quantile of the time of a whole batch.
-    atoms_ms, weights : ndarray, shape (K, 3) and (3,)
-        Three values of the time of a whole batch, and their probabilities.
-    costs : ndarray, shape (K,)
-        Cost per item in the user's unit.
-    cost_weight : float
-        Accuracy worth one unit of cost (κ).
-    """
-
-    mean_ms: FloatArray
-    upper_ms: FloatArray
-    atoms_ms: FloatArray
-    weights: FloatArray
-    costs: FloatArray
-    cost_weight: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Decisions:
     """Solved decisions for L prices in one batch regime.
 
@@ -101,7 +81,8 @@ class Decisions:
     actions : ndarray of int8, shape (2**K, L, R, B)
         Index of the stage to run, or `STOP`.
     accuracy, mean_ms, mean_cost : ndarray, shape (L, R)
-        Expected accuracy, time and cost of a fresh request.
+        Expected accuracy, time and cost of a fresh request. Where no stage fits, those of the fastest stage, which then
+        answers late.
     """
 
     prices: FloatArray
@@ -116,9 +97,25 @@ class Decisions:
         return int(time_classes(self.time_edges_ms, left_ms))
 
 
-def time_classes(edges_ms: FloatArray, left_ms: FloatArray | float) -> IntArray:
-    """Class of each remaining time: the last edge not above it, 0 for none left."""
-    return np.maximum(np.searchsorted(edges_ms, np.asarray(left_ms) + _ROUNDING_MS, side="right") - 1, 0)
+@dataclass(frozen=True, slots=True, eq=False)
+class Option:
+    """One more stage that may run after a set, in the classes of time left that it fits into.
+
+    Attributes
+    ----------
+    stage : int
+    first_class : int
+        Lowest class of time left that the stage fits into.
+    step : ndarray, shape (B, B)
+        Transition probabilities between bins, blurred.
+    gain : ndarray, shape (B, R - first_class, L)
+        What running the stage, and going on in the best way, is worth beyond stopping.
+    """
+
+    stage: int
+    first_class: int
+    step: FloatArray
+    gain: FloatArray
 
 
 def time_edges(statistics: Statistics, times: StageTimes) -> FloatArray:
@@ -126,24 +123,31 @@ def time_edges(statistics: Statistics, times: StageTimes) -> FloatArray:
 
     Immediate feasibility stays exact: every stage's own upper quantile is always kept.
     """
+    needed = np.unique([0.0, *times.upper_ms])
     sums = [
         float(times.atoms_ms[[i for i in range(statistics.n_stages) if s >> i & 1], a].sum() + times.upper_ms[j])
         for s in reachable_sets(statistics.requires)
         for j in statistics.next_stages(s)
         for a in range(times.weights.shape[0])
     ]
-    needed = np.unique(np.concatenate([[0.0], times.upper_ms]))
-    wished = np.unique(np.array(sums))
-    room = MAX_TIME_CLASSES - 1 - needed.shape[0]
+    wished = np.unique(sums)
+    apart = np.abs(wished[:, None] - needed[None, :]).min(axis=1) > 1e-7 * wished
+    wished = wished[apart & (np.diff(wished, prepend=-1.0) > 1e-7 * wished)]
+    room = max(MAX_TIME_CLASSES - 1 - needed.shape[0], 1)
     if wished.shape[0] > room:
         # Even spacing in rank keeps most classes where most plans begin to fit.
-        wished = wished[np.unique(np.linspace(0, wished.shape[0] - 1, max(room, 1)).round().astype(int))]
-    edges = np.unique(np.concatenate([needed, wished]))
-    apart = np.concatenate([[True], np.diff(edges) > 1e-7 * np.maximum(edges[1:], 1e-9)])
-    return np.concatenate([edges[apart], [np.inf]])
+        wished = wished[np.unique(np.linspace(0, wished.shape[0] - 1, room).round().astype(int))]
+    return np.concatenate([np.unique(np.concatenate([needed, wished])), [np.inf]])
 
 
-def solve(statistics: Statistics, times: StageTimes, prices: FloatArray) -> Decisions:
+def solve(
+    statistics: Statistics,
+    times: StageTimes,
+    prices: FloatArray,
+    *,
+    edges_ms: FloatArray | None = None,
+    blur: float = GAIN_BLUR,
+) -> Decisions:
     """Optimal decisions for every price and every class of time left.
 
     Parameters
@@ -152,99 +156,115 @@ def solve(statistics: Statistics, times: StageTimes, prices: FloatArray) -> Deci
     times : StageTimes
     prices : ndarray, shape (L,)
         Accuracy per millisecond, >= 0.
+    edges_ms : ndarray, shape (R,), optional
+        Lower ends of the classes of time left; by default those of `time_edges`. ``[inf]``: without a deadline only.
+    blur : float
+        Width of the blur over gains, as a share of the number of bins.
 
     Notes
     -----
-    O(2**K K B**2 L R) time and O(2**K B L R) memory.
+    O(2**K K B**2 L R) time and O(2**K B L R) bytes. The expected time is blurred as the gain is, so that it is the
+    exact derivative of the value by the price and never grows with it.
     """
-    edges = time_edges(statistics, times)
-    n_sets, n_bins = statistics.accuracy.shape
-    actions = np.full((n_sets, len(prices), len(edges), n_bins), STOP, np.int8)
-    spent_ms = np.zeros((n_sets, n_bins, len(prices), len(edges)), np.float32)
-    spent_cost = np.zeros_like(spent_ms)
+    edges = time_edges(statistics, times) if edges_ms is None else edges_ms
+    cells = statistics.accuracy.size * len(edges) * len(prices)
+    parts = np.array_split(prices, min(-(-cells // _MAX_CELLS), len(prices)))
+    solved = [_solve_part(statistics, times, part, edges, blur) for part in parts]
+    actions = np.concatenate([actions for actions, _ in solved], axis=1)
+    accuracy, mean_ms, mean_cost = np.concatenate([outlook for _, outlook in solved], axis=1)
+    return Decisions(prices, edges, actions, accuracy, mean_ms, mean_cost)
+
+
+def _solve_part(
+    statistics: Statistics, times: StageTimes, prices: FloatArray, edges: FloatArray, blur: float
+) -> tuple[NDArray[np.int8], FloatArray]:
+    """Actions (2**K, L, R, B) and the outlook (3, L, R) of a fresh request: accuracy, time, cost."""
+    (n_sets, n_bins), n_prices, n_classes = statistics.accuracy.shape, len(prices), len(edges)
+    actions = np.full((n_sets, n_prices, n_classes, n_bins), STOP, np.int8)
+    spent = np.zeros((n_sets, n_bins, n_classes, 2 * n_prices))
+    own = np.stack([times.mean_ms, times.costs], axis=1).repeat(n_prices, axis=1)
     landing = landing_classes(times, edges)
-    start = np.zeros(0)
-    for s, stop, options in backward(statistics, times, prices, edges):
-        best = np.broadcast_to(stop, spent_ms[s].shape).copy()
-        for j, value in options:
-            better = value > best + _TIE
+    start = np.full((n_classes, n_prices), -np.inf)
+    for s, options in backward(statistics, times, prices, edges, blur=blur):
+        best = np.zeros((n_bins, n_classes, n_prices)) if s else np.full((n_bins, n_classes, n_prices), -np.inf)
+        chosen = np.full(best.shape, STOP, np.int8)
+        for option in options:
+            j, first = option.stage, option.first_class
+            better = option.gain > best[:, first:] + TIE
             if not better.any():
                 continue
-            best = np.where(better, value, best)
-            actions[s][better.transpose(1, 2, 0)] = j
-            after = s | 1 << j
-            for spent, own in ((spent_ms, times.mean_ms[j]), (spent_cost, times.costs[j])):
-                onward = expected(statistics.transitions[s, j], spent[after], landing[j], times.weights) + own
-                spent[s] = np.where(better, onward, spent[s])
+            np.copyto(best[:, first:], option.gain, where=better)
+            chosen[:, first:][better] = j
+            onward = expected(option.step, spent[s | 1 << j], landing[j, :, first:], times.weights) + own[j]
+            np.copyto(spent[s][:, first:], onward, where=np.concatenate([better, better], axis=2))
+        actions[s] = chosen.transpose(2, 1, 0)
         start = best[0]
-    start_ms, start_cost = spent_ms[0, 0].astype(np.float64), spent_cost[0, 0].astype(np.float64)
-    accuracy = start + prices[:, None] * start_ms + times.cost_weight * start_cost
-    # Where no stage fits there is nothing but the prior to value.
-    accuracy = np.where(np.isfinite(accuracy), accuracy, statistics.accuracy[0, 0])
-    return Decisions(prices, edges, actions, accuracy, start_ms, start_cost)
+    mean_ms, mean_cost = spent[0, 0, :, :n_prices], spent[0, 0, :, n_prices:]
+    accuracy = start + prices * mean_ms + times.cost_weight * mean_cost
+    outlook = np.stack([accuracy, mean_ms, mean_cost]).transpose(0, 2, 1)
+    outlook[:, :, np.isneginf(start).all(axis=1)] = _late(statistics, times)[:, None, None]
+    return actions, outlook
 
 
-Options = list[tuple[int, NDArray[np.float32]]]
+def _late(statistics: Statistics, times: StageTimes) -> FloatArray:
+    """Accuracy, time and cost of the fastest stage alone, shape (3,): what is left where nothing fits."""
+    j = min(statistics.next_stages(0), key=lambda j: float(times.upper_ms[j]))
+    accuracy = float(statistics.transitions[0, j, 0] @ statistics.accuracy[1 << j])
+    return np.array([accuracy, times.mean_ms[j], times.costs[j]])
 
 
 def backward(
-    statistics: Statistics, times: StageTimes, prices: FloatArray, edges: FloatArray
-) -> Iterator[tuple[int, FloatArray, Options]]:
-    """Every set from the fullest to the empty one, with the value of stopping and of each stage that may run next.
+    statistics: Statistics, times: StageTimes, prices: FloatArray, edges: FloatArray, *, blur: float = GAIN_BLUR
+) -> Iterator[tuple[int, list[Option]]]:
+    """Every set from the fullest to the empty one, with the stages that may run next, the cheapest first.
 
-    Stopping has shape (B, 1, 1), running (B, L, R); the cheapest stage comes first, so that ties can go to it.
-    Nothing is answered from no stage at all: stopping at the empty set is worth minus infinity.
+    So ties can go to the cheaper. Nothing can be answered at the empty set: gains there are beyond zero accuracy, and
+    every bin is the same.
     """
-    n_sets, n_bins = statistics.accuracy.shape
-    value = np.zeros((n_sets, n_bins, len(prices), len(edges)), np.float32)
-    landing = landing_classes(times, edges)
-    blur = gain_blur(n_bins)
-    cheapest_first = [int(j) for j in np.lexsort((times.costs, times.mean_ms))]
+    n_bins = statistics.accuracy.shape[1]
+    gain = np.zeros((statistics.accuracy.shape[0], n_bins, len(edges), len(prices)))
+    landing, first_classes = landing_classes(times, edges), first_fitting_class(times, edges)
+    kernel = gain_blur(n_bins, blur)
     for s in reversed(reachable_sets(statistics.requires)):
+        options: list[Option] = []
         successors = statistics.next_stages(s)
-        options: Options = []
-        stop = statistics.accuracy[s][:, None, None] if s else np.full((n_bins, 1, 1), -np.inf)
-        value[s] = stop
-        for j in (j for j in cheapest_first if j in successors):
+        for j in (j for j in times.cheapest_first if j in successors):
+            first, after = int(first_classes[j]), s | 1 << j
+            step = statistics.transitions[s, j].astype(np.float64)
             # Before any stage has run there is a single bin: row 0.
-            step = statistics.transitions[s, j] if s else np.repeat(statistics.transitions[0, j, :1], n_bins, axis=0)
-            onward = expected(step, value[s | 1 << j], landing[j], times.weights)
-            onward -= (prices * times.mean_ms[j] + times.cost_weight * times.costs[j]).astype(np.float32)[None, :, None]
-            if s:
-                onward = stop.astype(np.float32) + np.tensordot(blur, onward - stop.astype(np.float32), axes=1)
-            onward[:, :, edges + _ROUNDING_MS < times.upper_ms[j]] = -np.inf
-            np.maximum(value[s], onward, out=value[s])
-            options.append((j, onward))
-        yield s, stop, options
+            step = kernel @ step if s else np.repeat(step[:1], n_bins, axis=0)
+            stopping = kernel @ statistics.accuracy[s] if s else 0.0
+            price = prices * times.mean_ms[j] + times.cost_weight * times.costs[j]
+            worth = expected(step, gain[after], landing[j, :, first:], times.weights)
+            worth += (step @ statistics.accuracy[after] - stopping)[:, None, None]
+            worth -= price
+            np.maximum(gain[s][:, first:], worth, out=gain[s][:, first:])
+            options.append(Option(j, first, step, worth))
+        yield s, options
 
 
-GAIN_BLUR = 0.04
-"""Width of the blur over gains, as a share of the number of bins."""
-
-
-def gain_blur(n_bins: int) -> NDArray[np.float32]:
+def gain_blur(n_bins: int, width: float = GAIN_BLUR) -> FloatArray:
     """Weights (B, B) that average the gain of running a stage over neighbouring bins."""
-    apart = np.subtract.outer(np.arange(n_bins), np.arange(n_bins)) / max(GAIN_BLUR * n_bins, 1e-6)
+    if width <= 0.0:
+        return np.eye(n_bins)
+    apart = np.subtract.outer(np.arange(n_bins), np.arange(n_bins)) / (width * n_bins)
     weights = np.exp(-0.5 * apart**2)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
-def landing_classes(times: StageTimes, edges: FloatArray) -> IntArray:
-    """Class of the time left after each atom of each stage, shape (K, 3, R)."""
-    with np.errstate(invalid="ignore"):
-        left = edges[None, None, :] - times.atoms_ms[:, :, None] + _ROUNDING_MS
-    return np.maximum(np.searchsorted(edges, left, side="right") - 1, 0)
+def expected(step: FloatArray, after: FloatArray, landing: IntArray, weights: FloatArray) -> FloatArray:
+    """Expectation over the next bin and the time taken, shape (B, R', L).
 
-
-def expected(
-    step: NDArray[np.float32], after: NDArray[np.float32], landing: IntArray, weights: FloatArray
-) -> NDArray[np.float32]:
-    """Expectation over the next bin and the time taken, shape (B, L, R)."""
-    n_bins, n_prices, n_classes = after.shape
-    over_bins = (step @ after.reshape(n_bins, -1)).reshape(n_bins, n_prices, n_classes)
+    ``after`` (B, R, L) is read at the classes ``landing`` (3, R') with the probabilities ``weights`` (3,).
+    """
+    live = np.flatnonzero(after.any(axis=(1, 2)))
+    if live.size == 0:
+        return np.zeros((step.shape[0], landing.shape[1], after.shape[2]))
+    low, high = int(live[0]), int(live[-1]) + 1
+    reached = after[low:high]
     if (landing == landing[0]).all():
-        return over_bins[:, :, landing[0]]
-    mixed = np.zeros_like(over_bins)
-    for weight, where in zip(weights, landing, strict=True):
-        mixed += np.float32(weight) * over_bins[:, :, where]
-    return mixed
+        mixed = reached[:, landing[0]]
+    else:
+        mixed = sum(weight * reached[:, where] for weight, where in zip(weights, landing, strict=True))
+    shape = (step.shape[0], *mixed.shape[1:])
+    return np.asarray(step[:, low:high] @ mixed.reshape(high - low, -1)).reshape(shape)

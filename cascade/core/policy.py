@@ -7,28 +7,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cascade.core import replay as replaying
-from cascade.core.alignment import aligned, check_same_stages
+from cascade.core.alignment import aligned, check_same_stages, check_service
 from cascade.core.chain import checked_thresholds
+from cascade.core.equality import equal_by_value
 from cascade.core.evidence import EvidenceModel, last_stage_evidence
-from cascade.core.induction import Decisions, StageTimes, Statistics
+from cascade.core.induction import Decisions, Statistics
 from cascade.core.inputs import InputSpec
 from cascade.core.outcomes import Outcomes
-from cascade.core.policy_json import policy_from_dict, policy_to_dict, read_json
+from cascade.core.policy_json import policy_from_dict, policy_to_dict, read_policy
 from cascade.core.prices import Expected
 from cascade.core.records import FloatArray
 from cascade.core.replay import Replay
 from cascade.core.service import ServiceTable
 from cascade.core.solver import Solver
 from cascade.core.table import DecisionTable
-from cascade.core.wording import Thresholds, explain_chain, explain_plan, threshold_rows
-from cascade.errors import ConfigurationError, PolicyMismatch
+from cascade.core.times import StageTimes
+from cascade.core.wording import Circumstances, Thresholds, explain_chain, explain_plan, threshold_rows
+from cascade.errors import PolicyMismatch
 
 REGIMES = (1, 8, 32)
 """Batch sizes for which decisions are solved."""
@@ -71,34 +73,29 @@ class Policy:
 
     stages: tuple[str, ...]
     classes: tuple[Hashable, ...]
-    service: ServiceTable
-    evidence: EvidenceModel | None
-    statistics: Statistics | None
+    service: ServiceTable = field(repr=False)
+    evidence: EvidenceModel | None = field(repr=False)
+    statistics: Statistics | None = field(repr=False)
     requires: tuple[int, ...]
     chain: tuple[float, ...] | None = None
     level: float = 0.99
     cost_weight: float = 0.0
     drop: float = 0.0
-    audit: FloatArray = field(default_factory=lambda: np.zeros((2, 0)))
+    audit: FloatArray = field(default_factory=lambda: np.zeros((2, 0)), repr=False)
     fingerprints: tuple[str, ...] | None = None
     inputs: InputSpec | None = None
     n_items: int = 0
-    _solved: dict[Any, Any] = field(default_factory=dict, repr=False)
+    _solved: dict[str, Solver] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.service.n_stages != len(self.stages):
-            raise PolicyMismatch(
-                f"expected service times of {len(self.stages)} stages {self.stages}, got {self.service.n_stages}: profile these stages"
-            )
-        if self.service.stages is not None and self.service.stages != self.stages:
-            raise PolicyMismatch(
-                f"expected service times of the stages {self.stages}, got those of {self.service.stages}: profile the stages of this policy"
-            )
+        check_service(self.stages, self.service, self.level)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Policy) and self.to_dict() == other.to_dict()
-
-    __hash__ = None  # type: ignore[assignment]  # equal by value of arrays, so not hashable
+        """Equality by value of everything that is saved."""
+        if not isinstance(other, Policy):
+            return NotImplemented
+        saved = (part.name for part in fields(self) if part.init)
+        return all(equal_by_value(getattr(self, name), getattr(other, name)) for name in saved)
 
     @classmethod
     def from_thresholds(
@@ -109,7 +106,8 @@ class Policy:
         Parameters
         ----------
         thresholds : sequence of K - 1 floats
-            Each in [0, 1]; compared with the stage's own, uncalibrated confidence.
+            Each in [0, 1]; compared with the stage's own, uncalibrated confidence. Where a stage says only a label and
+            a confidence, one below 1 / c counts as 1 / c, with c the number of classes.
         service : ServiceTable
             Of K stages.
         stages : sequence of str, optional
@@ -118,7 +116,9 @@ class Policy:
         Raises
         ------
         ConfigurationError
-            If the number of thresholds is not K - 1 or one lies outside [0, 1].
+            If the number of thresholds is not K - 1, one lies outside [0, 1], or there are more than 15 stages.
+        PolicyMismatch
+            If the names are not those of the service table.
 
         Examples
         --------
@@ -128,8 +128,7 @@ class Policy:
         """
         values = checked_thresholds(thresholds, service.n_stages)
         names = tuple(stages or service.stages or (f"stage{j}" for j in range(service.n_stages)))
-        requires = (-1, *range(len(names) - 1))
-        return cls(names, (), service, None, None, requires, chain=values)
+        return cls(names, (), service, None, None, (-1, *range(len(names) - 1)), chain=values)
 
     def retime(self, service: ServiceTable) -> Policy:
         """The same statistics, solved for other service times.
@@ -138,8 +137,10 @@ class Policy:
         ------
         PolicyMismatch
             If the table is of other stages.
+        ConfigurationError
+            If the table knows no quantile as high as the policy's ``level``.
         """
-        return replace(self, service=service, _solved={})
+        return replace(self, service=service)
 
     def for_classes(self, classes: Sequence[Hashable]) -> Policy:
         """The same policy over these labels; only a chain, which is fitted to none, changes.
@@ -157,13 +158,14 @@ class Policy:
                 f"expected the classes this policy was fitted on, {self.classes}, got {labels}: fit a policy on these stages"
             )
         prior = np.full(len(labels), 1.0 / len(labels))
-        return replace(self, classes=labels, evidence=last_stage_evidence(len(self.stages), prior), _solved={})
+        return replace(self, classes=labels, evidence=last_stage_evidence(len(self.stages), prior))
 
     @property
     def _solver(self) -> Solver:
-        solver: Solver | None = self._solved.get("solver")
-        if solver is None:
-            solver = Solver(
+        # A memo: of two threads that come first at once, both get the solver that was kept.
+        return self._solved.get("solver") or self._solved.setdefault(
+            "solver",
+            Solver(
                 self.statistics,
                 self.chain,
                 self.service,
@@ -171,9 +173,8 @@ class Policy:
                 cost_weight=self.cost_weight,
                 drop=self.drop,
                 audit=self.audit,
-            )
-            self._solved["solver"] = solver
-        return solver
+            ),
+        )
 
     def times(self, batch_size: int = 1) -> StageTimes:
         """Service times of the stages at one batch size."""
@@ -190,10 +191,7 @@ class Policy:
         return self._solver.decisions(batch_size)
 
     def unloaded_price(self, budget_ms: float | None = None, batch_size: int = 1) -> float:
-        """The largest price that gives up no more accuracy than ``drop`` within the budget.
-
-        It is chosen so that the expected accuracy never falls as the budget grows.
-        """
+        """The largest price that gives up no more than ``drop`` within the budget, nor falls below a smaller budget."""
         return self._solver.unloaded_price(budget_ms, batch_size)
 
     def table(self, budget_ms: float | None = None, price: float | None = None, batch_size: int = 1) -> DecisionTable:
@@ -204,7 +202,10 @@ class Policy:
         return self._solver.table(budget_ms, price, batch_size)
 
     def expected(self, budget_ms: float | None = None, price: float | None = None, batch_size: int = 1) -> Expected:
-        """Expected accuracy, time and cost of a fresh request, corrected by what held-out rows showed.
+        """Expected accuracy, time and cost of a fresh request, the accuracy corrected by what held-out rows showed.
+
+        A price is taken to the nearest one that was solved. Where no stage fits the budget, this is what the fastest
+        stage gives, late.
 
         Raises
         ------
@@ -221,17 +222,18 @@ class Policy:
         budget_ms : float or None
             Time allowed for a fresh request; each row assumes that its stages took their mean time.
         price : float or None
-            Accuracy per millisecond; None is the unloaded price.
         """
         return threshold_rows(self.table(budget_ms, price), self.stages, self.times(), budget_ms)
 
     def explain(self, budget_ms: float | None = None, price: float | None = None) -> str:
         """The plan for a fresh request in words: stages, thresholds, expected accuracy and time, what is given up."""
-        rows = self.thresholds(budget_ms, price)
+        rows, times = self.thresholds(budget_ms, price), self.times()
+        j = replaying.fastest_stage(times, self.requires)
+        upper_ms = float(times.upper_ms[j])
+        under = Circumstances(budget_ms, self.stages[j], upper_ms, self.level, self.n_items, self.cost_weight > 0.0)
         if self.statistics is None:
-            return explain_chain(rows, budget_ms)
-        best = self.expected(budget_ms, price=0.0)
-        return explain_plan(rows, budget_ms, self.expected(budget_ms, price), best, self.n_items)
+            return explain_chain(rows, under)
+        return explain_plan(rows, under, self.expected(budget_ms, price), self.expected(budget_ms, price=0.0))
 
     def replay(self, outcomes: Outcomes, budget_ms: float | None = None, price: float | None = None) -> Replay:
         """What this policy would have answered on recorded outcomes.
@@ -239,7 +241,6 @@ class Policy:
         Parameters
         ----------
         outcomes : Outcomes
-            Of the same stages.
         budget_ms : float or None
             Time allowed for each item; None: unlimited.
         price : float or None
@@ -252,18 +253,12 @@ class Policy:
         ConfigurationError
             If the budget or price is negative, or a price is given for a chain.
         """
-        if budget_ms is not None and not budget_ms >= 0.0:
-            raise ConfigurationError(f"expected budget_ms >= 0 or None, got {budget_ms}")
         check_same_stages(self.stages, outcomes.stages)
         policy = self.for_classes(outcomes.classes) if self.chain is not None else self
+        table = policy.table(budget_ms, price)
         assert policy.evidence is not None
-        return replaying.replay(
-            aligned(outcomes, policy.classes),
-            policy.evidence,
-            policy.table(budget_ms, price),
-            policy.times(),
-            budget_ms,
-        )
+        known = replace(aligned(outcomes, policy.classes), requires=self.requires)
+        return replaying.replay(known, policy.evidence, table, policy.times(), budget_ms)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the solved decisions, ready for JSON."""
@@ -281,8 +276,14 @@ class Policy:
         return cls(**policy_from_dict(data))
 
     def save(self, path: str | Path) -> None:
-        """Write the policy as JSON."""
-        Path(path).write_text(json.dumps(self.to_dict()), encoding="utf-8")
+        """Write the policy as JSON.
+
+        Raises
+        ------
+        ConfigurationError
+            If a label is not a string, number, boolean, None or a tuple of these.
+        """
+        Path(path).write_text(json.dumps(self.to_dict(), allow_nan=False), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Policy:
@@ -291,6 +292,6 @@ class Policy:
         Raises
         ------
         CorruptPolicy
-            If the file cannot be read as a policy.
+            If the file cannot be read as a policy; the message names the file.
         """
-        return cls.from_dict(read_json(path))
+        return cls(**read_policy(path))

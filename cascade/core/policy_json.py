@@ -6,10 +6,10 @@ Pure. No pickle: labels are strings, numbers, booleans, None and tuples of these
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Hashable
 from dataclasses import fields
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 from cascade.core.evidence import EvidenceModel
 from cascade.core.induction import Statistics
 from cascade.core.inputs import InputSpec
+from cascade.core.policy_checks import check_policy
 from cascade.core.service import ServiceTable
 from cascade.errors import CascadeError, ConfigurationError, CorruptPolicy
 
@@ -53,49 +54,44 @@ def policy_from_dict(data: Any) -> dict[str, Any]:
     Raises
     ------
     CorruptPolicy
-        If an entry is missing or damaged, or the format is another one.
+        If an entry is missing or damaged, if entries contradict each other, or if the format is another one.
     """
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         found = data.get("format") if isinstance(data, dict) else type(data).__name__
         raise CorruptPolicy(f"expected a policy of format {FORMAT!r}, got {found!r}: save it again with this version")
     try:
-        return _arguments(data)
-    except (CascadeError, KeyError, TypeError, ValueError, IndexError, binascii.Error) as error:
+        arguments = _arguments(data)
+        check_policy(arguments)
+    except KeyError as error:
         raise CorruptPolicy(
-            f"expected a complete policy, got a damaged one ({type(error).__name__}: {error})"
+            f"expected a complete policy, got one without the entry {error}: copy the file again"
         ) from error
+    except (CascadeError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        raise CorruptPolicy(
+            f"expected a complete policy, got a damaged one: {error}; copy the file again, or fit the policy again"
+        ) from error
+    return arguments
 
 
 def _arguments(data: dict[str, Any]) -> dict[str, Any]:
-    stages, requires = tuple(data["stages"]), tuple(int(j) for j in data["requires"])
-    evidence = None if data["evidence"] is None else EvidenceModel(**_record_from_json(EvidenceModel, data["evidence"]))
-    statistics = None if data["statistics"] is None else Statistics(**_record_from_json(Statistics, data["statistics"]))
-    _check_shapes(len(stages), len(data["classes"]), evidence, statistics)
+    evidence, statistics, chain = data["evidence"], data["statistics"], data["chain"]
+    fingerprints, inputs = data["fingerprints"], data["inputs"]
     return {
-        "stages": stages,
+        "stages": tuple(data["stages"]),
         "classes": tuple(_label_from_json(label) for label in data["classes"]),
         "service": ServiceTable.from_dict(data["service"]),
-        "evidence": evidence,
-        "statistics": statistics,
-        "requires": requires,
-        "chain": None if data["chain"] is None else tuple(float(value) for value in data["chain"]),
+        "evidence": None if evidence is None else EvidenceModel(**_record_from_json(EvidenceModel, evidence)),
+        "statistics": None if statistics is None else Statistics(**_record_from_json(Statistics, statistics)),
+        "requires": tuple(int(j) for j in data["requires"]),
+        "chain": None if chain is None else tuple(float(value) for value in chain),
         "level": float(data["level"]),
         "cost_weight": float(data["cost_weight"]),
         "drop": float(data["drop"]),
         "audit": _array_from_json(data["audit"]),
-        "fingerprints": None if data["fingerprints"] is None else tuple(data["fingerprints"]),
-        "inputs": None if data["inputs"] is None else _inputs_from_json(data["inputs"]),
+        "fingerprints": None if fingerprints is None else tuple(fingerprints),
+        "inputs": None if inputs is None else _inputs_from_json(inputs),
         "n_items": int(data["n_items"]),
     }
-
-
-def _check_shapes(k: int, c: int, evidence: EvidenceModel | None, statistics: Statistics | None) -> None:
-    if evidence is not None and (evidence.weights.shape != (1 << k, k) or evidence.bias.shape != (1 << k, c)):
-        raise ValueError(f"pooling weights {evidence.weights.shape} do not fit {k} stages and {c} classes")
-    if statistics is not None:
-        n_sets, n_bins = statistics.accuracy.shape
-        if n_sets != 1 << k or statistics.transitions.shape != (n_sets, k, n_bins, n_bins):
-            raise ValueError(f"transitions {statistics.transitions.shape} do not fit {k} stages")
 
 
 def _inputs_from_json(data: Any) -> InputSpec:
@@ -133,21 +129,23 @@ def _array_to_json(array: Any) -> dict[str, Any]:
 
 def _array_from_json(data: Any) -> Any:
     if data["dtype"] not in _DTYPES:
-        raise ValueError(f"an array of dtype {data['dtype']!r}")
+        raise ValueError(f"expected arrays of {' or '.join(_DTYPES)}, got {data['dtype']!r}")
     packed = np.frombuffer(base64.b64decode(data["base64"], validate=True), np.dtype(data["dtype"]).newbyteorder("<"))
     array = packed.astype(data["dtype"]).reshape(data["shape"])
     if not np.isfinite(array).all():
-        raise ValueError("an array that is not finite")
+        raise ValueError(f"expected finite numbers, got an array of shape {array.shape} with others")
     return array
 
 
 def _label_to_json(label: Hashable) -> Any:
-    if label is None or isinstance(label, (str, bool, int, float)):
+    if isinstance(label, np.generic):
+        label = label.item()
+    if label is None or isinstance(label, (str, int)) or (isinstance(label, float) and isfinite(label)):
         return label
     if isinstance(label, tuple):
         return {"tuple": [_label_to_json(part) for part in label]}
     raise ConfigurationError(
-        f"expected labels of str, int, float, bool, None or tuples of these in a saved policy, got {label!r} "
+        f"expected labels of str, int, finite float, bool, None or tuples of these in a saved policy, got {label!r} "
         f"({type(label).__name__}): map the labels before fitting"
     )
 
@@ -156,15 +154,19 @@ def _label_from_json(data: Any) -> Hashable:
     return tuple(_label_from_json(part) for part in data["tuple"]) if isinstance(data, dict) else data
 
 
-def read_json(path: str | Path) -> Any:
-    """The JSON values in a file.
+def read_policy(path: str | Path) -> dict[str, Any]:
+    """The arguments of the policy in a JSON file.
 
     Raises
     ------
     CorruptPolicy
-        If it cannot be read as JSON.
+        If the file cannot be read as one; the message names it.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise CorruptPolicy(f"expected a policy saved as JSON at {path}: {error}") from error
+    try:
+        return policy_from_dict(data)
+    except CorruptPolicy as error:
+        raise CorruptPolicy(f"in {path}: {error}") from error

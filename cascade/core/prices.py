@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cascade.core.induction import StageTimes
-from cascade.core.records import FloatArray
+from cascade.core.records import FloatArray, IntArray
+from cascade.core.times import StageTimes
 
 N_PRICES = 33
 
@@ -24,11 +24,26 @@ class Expected:
     mean_cost: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Unloaded:
+    """What rules while there is no load, for each of R classes of time left.
+
+    Attributes
+    ----------
+    rows : ndarray of int64, shape (R,)
+        Index of the unloaded price.
+    accuracy : ndarray, shape (R,)
+        Expected accuracy there, as held-out rows showed it; never falls as the time grows.
+    """
+
+    rows: IntArray
+    accuracy: FloatArray
+
+
 def price_grid(times: StageTimes) -> FloatArray:
     """Prices from next to nothing to where only the cheapest stage is worth its time, shape (L,)."""
-    longest, shortest = float(times.mean_ms.max()), float(times.mean_ms[times.mean_ms > 0].min(initial=np.inf))
-    if not np.isfinite(shortest):
-        longest = shortest = 1.0
+    taking = times.mean_ms[times.mean_ms > 0.0]
+    longest, shortest = (float(taking.max()), float(taking.min())) if taking.size else (1.0, 1.0)
     return np.geomspace(1e-5 / longest, 2.0 / shortest, N_PRICES)
 
 
@@ -42,12 +57,27 @@ def audited(audit: FloatArray, accuracy: FloatArray | float) -> FloatArray:
     return np.asarray(np.clip(np.interp(nearest, modelled, shown) + expected - nearest, 0.0, 1.0))
 
 
-def unloaded_indices(accuracy: FloatArray, drop: float) -> list[int]:
-    """Index of the unloaded price for every class of time left."""
-    chosen, floor = [], 0.0
-    for column in accuracy.T:
-        wanted = max(float(column.max()) - drop, min(floor, float(column.max())))
-        index = int(np.flatnonzero(column >= wanted - 1e-9).max())
-        floor = max(floor, float(column[index]))
-        chosen.append(index)
-    return chosen
+def unloaded(accuracy: FloatArray, drop: float) -> Unloaded:
+    """For every class of time left the largest price that gives up no more than ``drop``.
+
+    Parameters
+    ----------
+    accuracy : ndarray, shape (L, R)
+        Audited accuracy at each price, ascending.
+    drop : float
+        Accuracy that may be given up against the best price.
+
+    Notes
+    -----
+    More time must not cost accuracy, so what was reached with less time is kept as a floor. At the lowest price a
+    near-tie may still go to a cheaper plan, which is at most that price times the time saved below the floor: such
+    dips are levelled.
+    """
+    rows, floor = np.zeros(accuracy.shape[1], np.int64), 0.0
+    reached = np.zeros(accuracy.shape[1])
+    for r, column in enumerate(accuracy.T):
+        best = float(column.max())
+        wanted = max(best - drop, min(floor, best))
+        rows[r] = np.flatnonzero(column >= wanted - 1e-12).max()
+        floor = reached[r] = max(floor, float(column[rows[r]]))
+    return Unloaded(rows, reached)

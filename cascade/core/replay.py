@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.core.evidence import EvidenceModel, features_of, reachable_sets
-from cascade.core.induction import STOP, StageTimes
-from cascade.core.outcomes import Outcomes
+from cascade.core.evidence import EvidenceModel, features_of, reachable_sets, spread_log_probs
+from cascade.core.induction import STOP
+from cascade.core.outcomes import FeatureArray, Outcomes
 from cascade.core.records import FloatArray, IntArray
 from cascade.core.table import DecisionTable
+from cascade.core.times import StageTimes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,12 +76,19 @@ def replay(
     """Every item through the table, each with the same budget.
 
     Where not even one stage fits, the fastest one answers late.
+
+    Parameters
+    ----------
+    outcomes : Outcomes
+        Class numbers as the evidence model counts them; labels it does not know come last.
+    evidence : EvidenceModel
+    table : DecisionTable
+    times : StageTimes
+    budget_ms : float or None
+        Time allowed for each item; None: unlimited.
     """
     n, k = outcomes.n_items, outcomes.n_stages
-    features = features_of(outcomes, evidence.form)
-    if evidence.form == "loglinear":
-        # Labels the policy does not know come last and have no column.
-        features = np.ascontiguousarray(features[:, :, : evidence.n_classes])
+    features = known_features(outcomes, evidence)
     chosen, confidence = np.zeros(n, np.int64), np.zeros(n)
     cost, spent_ms, trace = np.zeros(n), np.zeros(n), np.zeros(n, np.int64)
     allowed = np.inf if budget_ms is None else float(budget_ms)
@@ -104,6 +112,19 @@ def replay(
             waiting[after] = np.concatenate([waiting[after], onward]) if after in waiting else onward
     labels = label_array(outcomes.classes)[chosen]
     return Replay(labels, confidence, chosen == outcomes.labels, cost, spent_ms, path_counts_of(trace, outcomes.stages))
+
+
+def known_features(outcomes: Outcomes, evidence: EvidenceModel) -> FeatureArray:
+    """What pooling reads of each stage; a label that the evidence model does not know says nothing.
+
+    It reads the same whether or not other rows carry labels that are not known.
+    """
+    if evidence.form == "stacked" or outcomes.log_probs is not None:
+        return features_of(outcomes, evidence.form)
+    c = evidence.n_classes
+    spread = spread_log_probs(np.minimum(outcomes.predicted, c - 1), outcomes.confidence, c)
+    spread[outcomes.predicted >= c] = 0.0
+    return spread
 
 
 def label_array(classes: tuple[Hashable, ...]) -> NDArray[np.generic]:

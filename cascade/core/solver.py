@@ -1,24 +1,25 @@
 """Decisions of one policy for one table of service times, solved when first asked for and remembered.
 
-Pure: what is remembered changes no answer.
+Pure: what is remembered changes no answer. Two threads that ask at once solve the same thing twice, no more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable
+from typing import TypeVar
 
 import numpy as np
 
-from cascade.core.chain import stage_times
-from cascade.core.induction import Decisions, StageTimes, Statistics, solve
-from cascade.core.prices import Expected, audited, price_grid, unloaded_indices
+from cascade.core.induction import Decisions, Statistics, solve
+from cascade.core.prices import Expected, Unloaded, audited, price_grid, unloaded
 from cascade.core.records import FloatArray
 from cascade.core.service import ServiceTable
 from cascade.core.table import DecisionTable, chain_table, decision_table
+from cascade.core.times import StageTimes, stage_times
 from cascade.errors import ConfigurationError
 
-_MAX_REMEMBERED = 256
+_MAX_TABLES = 128
+_K = TypeVar("_K", bound=Hashable)
 _T = TypeVar("_T")
 
 
@@ -48,12 +49,17 @@ class Solver:
     ) -> None:
         self._statistics, self._chain, self._service = statistics, chain, service
         self._level, self._cost_weight, self._drop, self._audit = level, cost_weight, drop, audit
-        self._remembered: dict[Any, Any] = {}
+        self._times: dict[int, StageTimes] = {}
+        self._decisions: dict[int, Decisions] = {}
+        self._unloaded: dict[int, Unloaded] = {}
+        self._tables: dict[tuple[int, float | None], DecisionTable] = {}
 
     def times(self, batch_size: int) -> StageTimes:
         """Service times of the stages at one batch size."""
-        return self._once(
-            ("times", batch_size), lambda: stage_times(self._service, batch_size, self._level, self._cost_weight)
+        return _once(
+            self._times,
+            batch_size,
+            lambda: stage_times(self._service, batch_size, self._level, self._cost_weight),
         )
 
     def decisions(self, batch_size: int) -> Decisions:
@@ -65,41 +71,43 @@ class Solver:
             For a chain.
         """
         statistics, times = self._fitted(), self.times(batch_size)
-        return self._once(("decisions", batch_size), lambda: solve(statistics, times, price_grid(times)))
+        return _once(self._decisions, batch_size, lambda: solve(statistics, times, price_grid(times)))
 
     def unloaded_price(self, budget_ms: float | None, batch_size: int) -> float:
         """The largest price that gives up no more accuracy than allowed within the budget."""
-        decisions = self.decisions(batch_size)
-        chosen = self._once(
-            ("unloaded", batch_size), lambda: unloaded_indices(audited(self._audit, decisions.accuracy), self._drop)
-        )
-        return float(decisions.prices[chosen[decisions.time_class(np.inf if budget_ms is None else budget_ms)]])
+        decisions, best = self.decisions(batch_size), self._best(batch_size)
+        return float(decisions.prices[best.rows[decisions.time_class(_allowed(budget_ms))]])
 
     def table(self, budget_ms: float | None, price: float | None, batch_size: int) -> DecisionTable:
         """The decisions at one price; None is the unloaded price for the budget."""
-        times = self.times(batch_size)
-        if self._chain is not None and price is None:
-            chain = self._chain
-            return self._once(("chain", batch_size), lambda: chain_table(chain, times))
+        _allowed(budget_ms)
+        times, chain = self.times(batch_size), self._chain
+        if chain is not None and price is None:
+            return _once(self._tables, (batch_size, None), lambda: chain_table(chain, times))
         statistics = self._fitted()
-        wanted = self.unloaded_price(budget_ms, batch_size) if price is None else float(price)
-        if not wanted >= 0.0:
-            raise ConfigurationError(f"expected a price >= 0, in accuracy per millisecond, got {price}")
+        wanted = self.unloaded_price(budget_ms, batch_size) if price is None else _checked_price(price)
         # At a price of nothing the order of stages would be arbitrary; the least price settles it.
         least = max(wanted, float(price_grid(times)[0]))
-        return self._once(("table", batch_size, least), lambda: decision_table(statistics, times, least))
+        if len(self._tables) >= _MAX_TABLES:
+            # A fresh dict, so that another thread that reads the old one is not disturbed.
+            self._tables = {}
+        return _once(self._tables, (batch_size, least), lambda: decision_table(statistics, times, least))
 
     def expected(self, budget_ms: float | None, price: float | None, batch_size: int) -> Expected:
-        """Expected accuracy, time and cost of a fresh request."""
+        """Expected accuracy, time and cost of a fresh request; a price is taken to the nearest of the grid."""
+        decisions, best = self.decisions(batch_size), self._best(batch_size)
+        column = decisions.time_class(_allowed(budget_ms))
+        if price is None:
+            row, accuracy = int(best.rows[column]), float(best.accuracy[column])
+        else:
+            least = max(_checked_price(price), float(decisions.prices[0]))
+            row = int(np.abs(np.log(decisions.prices / least)).argmin())
+            accuracy = float(audited(self._audit, decisions.accuracy[row, column]))
+        return Expected(accuracy, float(decisions.mean_ms[row, column]), float(decisions.mean_cost[row, column]))
+
+    def _best(self, batch_size: int) -> Unloaded:
         decisions = self.decisions(batch_size)
-        wanted = self.unloaded_price(budget_ms, batch_size) if price is None else float(price)
-        row = int(np.abs(decisions.prices - wanted).argmin())
-        column = decisions.time_class(np.inf if budget_ms is None else budget_ms)
-        return Expected(
-            float(audited(self._audit, decisions.accuracy[row, column])),
-            float(decisions.mean_ms[row, column]),
-            float(decisions.mean_cost[row, column]),
-        )
+        return _once(self._unloaded, batch_size, lambda: unloaded(audited(self._audit, decisions.accuracy), self._drop))
 
     def _fitted(self) -> Statistics:
         if self._statistics is None:
@@ -108,12 +116,23 @@ class Solver:
             )
         return self._statistics
 
-    def _once(self, key: Any, made: Callable[[], _T]) -> _T:
-        found: _T | None = self._remembered.get(key)
-        if found is None:
-            found = made()
-            if len(self._remembered) >= _MAX_REMEMBERED:
-                # A fresh dict, so that another thread that reads the old one is not disturbed.
-                self._remembered = {}
-            self._remembered[key] = found
-        return found
+
+def _once(remembered: dict[_K, _T], key: _K, made: Callable[[], _T]) -> _T:
+    found = remembered.get(key)
+    if found is None:
+        found = remembered[key] = made()
+    return found
+
+
+def _allowed(budget_ms: float | None) -> float:
+    if budget_ms is None:
+        return float("inf")
+    if not budget_ms >= 0.0:
+        raise ConfigurationError(f"expected budget_ms >= 0 or None, got {budget_ms}")
+    return float(budget_ms)
+
+
+def _checked_price(price: float) -> float:
+    if not 0.0 <= price < float("inf"):
+        raise ConfigurationError(f"expected a finite price >= 0, in accuracy per millisecond, got {price}")
+    return float(price)

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.core.induction import STOP, StageTimes, Statistics, backward, time_classes, time_edges
+from cascade.core.induction import GAIN_BLUR, STOP, TIE, Statistics, backward, time_edges
 from cascade.core.records import FloatArray, IntArray
+from cascade.core.times import ROUNDING_MS, StageTimes, first_fitting_class, time_classes
 
 _PARTS = 4
-"""Intervals per bin."""
-_TIE = 1e-9
+"""Intervals between the middles of two neighbouring bins."""
+_CHAIN_SLACK = 2e-7
+"""Evidence is kept in single precision, so a confidence of 0.9 may come back as 0.89999999."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,11 +34,14 @@ class DecisionTable:
         Inner edges of the confidence intervals of each set, ascending.
     actions : ndarray of int8, shape (2**K, R, F)
         Index of the stage to run, or `STOP`; at the empty set `STOP` means that no stage fits.
+    slack : float
+        A confidence this close below an edge counts as reaching it.
     """
 
     time_edges_ms: FloatArray
     edges: FloatArray
     actions: NDArray[np.int8]
+    slack: float = 0.0
 
     def action(self, evidence_set: int, confidence: float, left_ms: float) -> int:
         """The stage to run next for one item, or `STOP`."""
@@ -44,7 +49,7 @@ class DecisionTable:
 
     def actions_of(self, evidence_set: int, confidence: FloatArray, left_ms: FloatArray) -> IntArray:
         """The stage to run next for each of n items with the same set of stages run, or `STOP`."""
-        columns = np.searchsorted(self.edges[evidence_set], confidence, side="right")
+        columns = np.searchsorted(self.edges[evidence_set] - self.slack, confidence, side="right")
         return np.asarray(self.actions[evidence_set, time_classes(self.time_edges_ms, left_ms), columns], np.int64)
 
     def intervals(self, evidence_set: int, left_ms: float) -> list[tuple[float, int]]:
@@ -65,8 +70,8 @@ class Lookup:
     __slots__ = ("_actions", "_edges", "_time_edges")
 
     def __init__(self, table: DecisionTable) -> None:
-        self._time_edges: list[float] = (table.time_edges_ms - 1e-9).tolist()
-        self._edges: list[list[float]] = table.edges.tolist()
+        self._time_edges: list[float] = (table.time_edges_ms - ROUNDING_MS).tolist()
+        self._edges: list[list[float]] = (table.edges - table.slack).tolist()
         # Bytes index faster than arrays or lists of ints; STOP becomes 255.
         self._actions: list[list[bytes]] = [
             [row.astype(np.uint8).tobytes() for row in by_time] for by_time in table.actions
@@ -83,7 +88,9 @@ STOP_BYTE = STOP & 0xFF
 """`STOP` as `Lookup` gives it."""
 
 
-def decision_table(statistics: Statistics, times: StageTimes, price: float) -> DecisionTable:
+def decision_table(
+    statistics: Statistics, times: StageTimes, price: float, *, blur: float = GAIN_BLUR
+) -> DecisionTable:
     """The decisions at one price, with thresholds between the bins.
 
     Parameters
@@ -92,23 +99,23 @@ def decision_table(statistics: Statistics, times: StageTimes, price: float) -> D
     times : StageTimes
     price : float
         Accuracy per millisecond, >= 0.
+    blur : float
+        Width of the blur over gains, as a share of the number of bins.
     """
     edges_ms = time_edges(statistics, times)
     n_sets, n_bins = statistics.accuracy.shape
     n_cells = (n_bins - 1) * _PARTS + 2
     edges = np.zeros((n_sets, n_cells - 1))
     actions = np.full((n_sets, len(edges_ms), n_cells), STOP, np.int8)
-    lower, share = _between(n_bins)
-    for s, stop, options in backward(statistics, times, np.array([price]), edges_ms):
+    between = _between(n_bins)
+    for s, options in backward(statistics, times, np.array([price]), edges_ms, blur=blur):
         edges[s] = _cell_edges(_centres(statistics.edges[s]))
-        if not options:
-            continue
-        best = _interpolated(np.broadcast_to(stop[:, 0], (n_bins, len(edges_ms))), lower, share)
-        for j, value in options:
-            onward = _interpolated(value[:, 0].astype(np.float64), lower, share)
-            better = onward > best + _TIE
-            best = np.where(better, onward, best)
-            actions[s][better.T] = j
+        best = np.full((n_cells, len(edges_ms)), 0.0 if s else -np.inf)
+        for option in options:
+            gain, fitting = between @ option.gain[:, :, 0], best[:, option.first_class :]
+            better = gain > fitting + TIE
+            np.copyto(fitting, gain, where=better)
+            actions[s, option.first_class :][better.T] = option.stage
     return DecisionTable(edges_ms, edges, actions)
 
 
@@ -118,44 +125,40 @@ def chain_table(thresholds: tuple[float, ...], times: StageTimes) -> DecisionTab
     The next stage runs only if its upper quantile fits into the time left.
     """
     k = len(thresholds) + 1
-    edges_ms = np.concatenate([np.unique(np.concatenate([[0.0], times.upper_ms])), [np.inf]])
+    edges_ms = np.concatenate([np.unique([0.0, *times.upper_ms]), [np.inf]])
     edges = np.zeros((1 << k, 1))
     actions = np.full((1 << k, len(edges_ms), 2), STOP, np.int8)
-    for j in range(k):
+    first_classes = first_fitting_class(times, edges_ms)
+    actions[0, first_classes[0] :] = 0
+    for j, threshold in enumerate(thresholds, start=1):
         done = (1 << j) - 1
-        fits = edges_ms + 1e-9 >= times.upper_ms[j]
-        if j:
-            edges[done] = thresholds[j - 1]
-        actions[done, fits, 0] = j
-        if not j:
-            actions[done, fits, 1] = j
-    return DecisionTable(edges_ms, edges, actions)
+        edges[done] = threshold
+        actions[done, first_classes[j] :, 0] = j
+    return DecisionTable(edges_ms, edges, actions, _CHAIN_SLACK)
 
 
 def _centres(edges: FloatArray) -> FloatArray:
+    """Middle of every bin, from the inner edges of at least two bins; the outer bins are as wide as their neighbours."""
     inner = 0.5 * (edges[1:] + edges[:-1])
-    below = max(edges[0] - 0.5 * (edges[1] - edges[0]), 0.0) if len(edges) > 1 else edges[0] * 0.5
-    above = min(edges[-1] + 0.5 * (edges[-1] - edges[-2]), 1.0) if len(edges) > 1 else 0.5 * (edges[0] + 1.0)
+    first, last = (edges[1] - edges[0], edges[-1] - edges[-2]) if len(edges) > 1 else (edges[0], 1.0 - edges[0])
+    below, above = max(edges[0] - 0.5 * first, 0.0), min(edges[-1] + 0.5 * last, 1.0)
     return np.concatenate([[below], inner, [above]])
 
 
 def _cell_edges(centres: FloatArray) -> FloatArray:
+    """Inner edges of the intervals: the centres, and ``_PARTS - 1`` more between two of them."""
     parts = np.arange(_PARTS) / _PARTS
     between = centres[:-1, None] + np.diff(centres)[:, None] * parts
     return np.concatenate([between.ravel(), centres[-1:]])
 
 
-def _between(n_bins: int) -> tuple[IntArray, FloatArray]:
-    """For every cell the bin below it and its position on the way to the next."""
-    lower = np.concatenate([[0], np.repeat(np.arange(n_bins - 1), _PARTS), [n_bins - 1]])
-    share = np.concatenate([[0.0], np.tile((np.arange(_PARTS) + 0.5) / _PARTS, n_bins - 1), [0.0]])
-    return lower, share
-
-
-def _interpolated(values: FloatArray, lower: IntArray, share: FloatArray) -> FloatArray:
-    """Values per bin (B, R) read along straight lines at every cell, shape (F, R)."""
-    upper = np.minimum(lower + 1, values.shape[0] - 1)
-    low, high = values[lower], values[upper]
-    with np.errstate(invalid="ignore"):
-        mixed = low + share[:, None] * (high - low)
-    return np.asarray(np.where(np.isfinite(low), mixed, low))
+def _between(n_bins: int) -> FloatArray:
+    """Weights (F, B) that read values of the bins along straight lines in the middle of every interval."""
+    share = np.tile((np.arange(_PARTS) + 0.5) / _PARTS, n_bins - 1)
+    lower = np.repeat(np.arange(n_bins - 1), _PARTS)
+    cells = np.arange(1, len(lower) + 1)
+    weights = np.zeros((len(lower) + 2, n_bins))
+    weights[cells, lower] = 1.0 - share
+    weights[cells, lower + 1] = share
+    weights[0, 0] = weights[-1, -1] = 1.0
+    return weights

@@ -7,31 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, overload
+from typing import overload
 
-from cascade.core.induction import STOP, StageTimes
+from cascade.core.induction import STOP
+from cascade.core.prices import Expected
 from cascade.core.table import DecisionTable
+from cascade.core.times import StageTimes
 
 ANSWER = "answer"
-
-
-class Outlook(Protocol):
-    """What a fresh request may expect."""
-
-    @property
-    def accuracy(self) -> float:
-        """Expected accuracy."""
-        ...
-
-    @property
-    def mean_ms(self) -> float:
-        """Expected service time in milliseconds."""
-        ...
-
-    @property
-    def mean_cost(self) -> float:
-        """Expected cost in the user's unit."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,46 +92,100 @@ def threshold_rows(
     return Thresholds(tuple(rows))
 
 
-def explain_chain(rows: Thresholds, budget_ms: float | None) -> str:
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a plan is made under, for its explanation.
+
+    Attributes
+    ----------
+    budget_ms : float or None
+    fastest : str
+        Name of the stage that answers first.
+    needed_ms, level : float
+        Time that this stage stays within, and with which probability.
+    n_items : int
+        Number of labelled items behind the expectations.
+    costs_count : bool
+        Whether costs other than time weigh in the decisions.
+    """
+
+    budget_ms: float | None
+    fastest: str
+    needed_ms: float
+    level: float
+    n_items: int
+    costs_count: bool
+
+    def __str__(self) -> str:
+        return "without a deadline" if self.budget_ms is None else f"for {self.budget_ms:.4g} ms"
+
+    @property
+    def late(self) -> str:
+        """What happens where no stage fits."""
+        needs = f"Even {self.fastest} needs {self.needed_ms:.4g} ms ({self.level:g} quantile of its time)"
+        return f"{needs}; by default it answers all the same, late"
+
+
+def explain_chain(rows: Thresholds, under: Circumstances) -> str:
     """A chain set by hand, in words."""
-    lines = [f"Plan {_allowed(budget_ms)}, thresholds set by hand:", *(f"  {row}" for row in rows)]
+    lines = [f"Plan {under}, thresholds set by hand:", *(f"  {row}" for row in rows)]
+    if _is_infeasible(rows):
+        return "\n".join([*lines, f"{under.late}."])
     return "\n".join([*lines, "Expected accuracy: unknown for thresholds set by hand; replay them over outcomes."])
 
 
-def explain_plan(rows: Thresholds, budget_ms: float | None, outlook: Outlook, best: Outlook, n_items: int) -> str:
-    """A fitted plan in words, with what it expects and what it gives up against the most accurate one that fits."""
-    lines = [f"Plan {_allowed(budget_ms)}:", *(f"  {row}" for row in rows)]
-    if rows[0].intervals[0][2] == ANSWER:
-        return "\n".join([*lines, "Not even the fastest stage fits; the setting infeasible= says what happens then."])
+def explain_plan(rows: Thresholds, under: Circumstances, outlook: Expected, best: Expected) -> str:
+    """A fitted plan in words, with what it expects and what it gives up.
+
+    Parameters
+    ----------
+    rows : Thresholds
+    under : Circumstances
+    outlook, best : Expected
+        Of this plan, and of the plan for the same budget when a millisecond is worth next to nothing.
+    """
+    lines = [f"Plan {under}:", *(f"  {row}" for row in rows)]
+    if _is_infeasible(rows):
+        return "\n".join([*lines, f"{under.late}, with an expected accuracy of {outlook.accuracy:.4f}."])
     lines.append(
-        f"Expected: accuracy {outlook.accuracy:.4f}, {outlook.mean_ms:.4g} ms and cost {outlook.mean_cost:.4g} on average "
-        f"(cross-fitted on {n_items} labelled items)."
+        f"Expected: accuracy {outlook.accuracy:.4f}, {_spent(outlook)} on average "
+        f"(cross-fitted on {under.n_items} labelled items)."
     )
-    given_up, saved_ms = max(best.accuracy - outlook.accuracy, 0.0), best.mean_ms - outlook.mean_ms
-    if saved_ms > 0.0:
-        lines.append(
-            f"Given up against the most accurate plan that fits: {100 * given_up:.2f} points of accuracy, "
-            f"for {saved_ms:.4g} ms less on average."
-        )
+    given_up, saved_ms = 100.0 * (best.accuracy - outlook.accuracy), best.mean_ms - outlook.mean_ms
+    dearer = "the best plan that fits, time being free" if under.costs_count else "the most accurate plan that fits"
+    if saved_ms <= 0.0:
+        lines.append(f"Nothing is given up: this is {dearer}.")
     else:
-        lines.append("Nothing is given up: this is the most accurate plan that fits.")
+        points = f"{given_up:.2f}" if given_up >= 0.005 else "less than 0.01"
+        lines.append(f"Given up against {dearer}: {points} points of accuracy, to save {saved_ms:.4g} ms on average.")
     return "\n".join(lines)
 
 
-def _allowed(budget_ms: float | None) -> str:
-    return "without a deadline" if budget_ms is None else f"for {budget_ms:.4g} ms"
+def _is_infeasible(rows: Thresholds) -> bool:
+    return rows[0].intervals[0][2] == ANSWER
+
+
+def _spent(outlook: Expected) -> str:
+    """Time and cost; a cost that is the time itself is said once."""
+    time = f"{outlook.mean_ms:.4g} ms"
+    return time if outlook.mean_cost == outlook.mean_ms else f"{time} and cost {outlook.mean_cost:.4g}"
 
 
 def _intervals_in_words(intervals: tuple[tuple[float, float, str], ...]) -> str:
-    if len(intervals) == 1:
-        return "answer" if intervals[0][2] == ANSWER else f"run {intervals[0][2]}"
     parts = []
-    for low, high, action in reversed(intervals):
+    for low, _, action in reversed(intervals):
         does = "answer" if action == ANSWER else f"run {action}"
         if low <= 0.0:
-            parts.append(f"below, {does}")
-        elif high >= 1.0:
-            parts.append(f"at confidence >= {low:.3f} {does}")
+            parts.append(does if len(intervals) == 1 else f"else {does}")
         else:
-            parts.append(f"from {low:.3f} {does}")
-    return "; ".join(parts)
+            parts.append(f"{does} {'from' if parts else 'at confidence >='} {_confidence(low)}")
+    return ", ".join(parts)
+
+
+def _confidence(value: float) -> str:
+    """Three digits, or as many as tell the value from one."""
+    for n_digits in (3, 4, 5):
+        shown = f"{value:.{n_digits}f}"
+        if float(shown) < 1.0 or value >= 1.0:
+            return shown
+    return f"{value:.6f}"
