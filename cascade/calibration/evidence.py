@@ -80,7 +80,9 @@ def fit_evidence(outcomes: Outcomes, n_folds: int, rng: np.random.Generator) -> 
 
 def _fit_loglinear(outcomes: Outcomes, folds: IntArray, n_folds: int) -> tuple[EvidenceModel, HeldOut]:
     features = features_of(outcomes, "loglinear")
-    floors, start = fit_floors(features, outcomes.labels)
+    # The chosen one of c classes has at least 1 / c: a higher floor could change the label of a lone stage.
+    highest = 0.0 if outcomes.n_stages > 1 else -np.log(len(outcomes.classes))
+    floors, start = fit_floors(features, outcomes.labels, highest)
     fitter = LoglinearFitter(clipped(features, floors), outcomes.labels, folds, n_folds, start)
     weights = np.zeros((1 << outcomes.n_stages, outcomes.n_stages))
 

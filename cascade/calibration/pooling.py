@@ -51,7 +51,7 @@ def clipped(features: FeatureArray, floors: FloatArray) -> FeatureArray:
     return np.maximum(features, floors[None, :, None].astype(np.float32))
 
 
-def fit_floors(features: FeatureArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
+def fit_floors(features: FeatureArray, labels: IntArray, highest: float = 0.0) -> tuple[FloatArray, FloatArray]:
     """For every stage the clipping floor of best likelihood and, at that floor, its inverse temperature.
 
     Parameters
@@ -59,6 +59,8 @@ def fit_floors(features: FeatureArray, labels: IntArray) -> tuple[FloatArray, Fl
     features : ndarray of float32, shape (n, K, c)
         Log-probabilities.
     labels : ndarray of int64, shape (n,)
+    highest : float
+        Largest floor that may be chosen.
 
     Returns
     -------
@@ -73,7 +75,7 @@ def fit_floors(features: FeatureArray, labels: IntArray) -> tuple[FloatArray, Fl
     lone_fold = np.zeros(labels.shape[0], np.int64)
     for j in range(k):
         best = np.inf
-        for floor in FLOOR_CANDIDATES:
+        for floor in (candidate for candidate in FLOOR_CANDIDATES if candidate <= highest):
             stage = np.ascontiguousarray(np.maximum(features[:, j : j + 1], np.float32(floor)))
             fitter = LoglinearFitter(stage, labels, lone_fold, 1, np.ones(1))
             params, nll = fitter.temperature()

@@ -19,6 +19,9 @@ Form = Literal["loglinear", "stacked"]
 
 _MIN_TRUST = 1e-4
 """Confidences are kept this far from 0 and 1 before their log-odds are taken."""
+_NEARLY_NONE = 1e-9
+_LEAST_MARGIN = 1e-2
+"""Lead of the chosen label in log-probability: well above single precision, and next to nothing as evidence."""
 
 
 def members_of(evidence_set: int) -> IntArray:
@@ -53,11 +56,17 @@ def label_features(predicted: IntArray, confidence: FloatArray) -> FeatureArray:
 
 
 def spread_log_probs(predicted: IntArray, confidence: FloatArray, n_classes: int) -> FeatureArray:
-    """Log-probabilities (n, K, c) that give the chosen label its confidence and the others equal shares."""
-    trust = np.clip(confidence, _MIN_TRUST, 1.0 - _MIN_TRUST)
-    rest = np.maximum((1.0 - trust) / max(n_classes - 1, 1), 1e-12)
-    spread = np.repeat(np.log(rest)[:, :, None], n_classes, axis=2).astype(np.float32)
-    np.put_along_axis(spread, predicted[:, :, None], np.log(trust)[:, :, None].astype(np.float32), axis=2)
+    """Log-probabilities (n, K, c) that give the chosen label its confidence and the others equal shares.
+
+    The chosen label stays on top: a confidence below an equal share counts as just more than one, by a margin that grows
+    with the confidence, so that the order of confidences is kept.
+    """
+    trust = np.clip(confidence, _NEARLY_NONE, 1.0 - _NEARLY_NONE)
+    others = max(n_classes - 1, 1)
+    margin = np.maximum(np.log(trust / (1.0 - trust)) + np.log(others), _LEAST_MARGIN * (1.0 + trust))
+    chosen = -np.log1p(others * np.exp(-margin))
+    spread = np.repeat((chosen - margin)[:, :, None], n_classes, axis=2).astype(np.float32)
+    np.put_along_axis(spread, predicted[:, :, None], chosen[:, :, None].astype(np.float32), axis=2)
     return spread
 
 
