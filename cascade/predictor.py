@@ -18,14 +18,12 @@ from cascade.core.service import ServiceTable
 from cascade.errors import ConfigurationError
 from cascade.profiling.local import local_service
 from cascade.profiling.profile import profile
-from cascade.runtime.answers import BatchPrediction, prediction_of
-from cascade.runtime.batch import BatchRunner
+from cascade.runtime.answers import BatchPrediction
 from cascade.runtime.lane import LEAVE_THREADS, Lane
-from cascade.runtime.ready import INFINITE, ReadyPolicy
+from cascade.runtime.ready import ReadyPolicy
 from cascade.runtime.request import InputCheck, checked_terms, sample_inputs
 from cascade.runtime.serving import Server
-from cascade.runtime.single import Request, walk_to_the_end
-from cascade.runtime.wiring import bound_policy, check_stages_of, run_every_stage
+from cascade.runtime.wiring import bound_policy, check_stages_of, run_first_requests
 from cascade.stages.base import RunnableStage
 from cascade.telemetry.counters import Counters, Stats
 
@@ -264,20 +262,8 @@ class Predictor:
         inputs = self._sample if X is None else X
         if inputs is None:
             raise ConfigurationError("expected sample inputs to warm up with, got none: pass a few rows")
-        ready, lane = self._ready, self._lane
         self._inputs.check(take_rows(inputs, np.arange(1)))
-        now = self._clock.now_ms
-        request = Request(now(), INFINITE, INFINITE, self._server.terms)
-        with lane:
-            for _ in range(3):
-                walk = run_every_stage(ready, lane, take_rows(inputs, np.arange(1)))
-                prediction_of(walk, ready, request, postprocess=None, now=now)
-            BatchRunner(ready, lane, self._clock, request.terms).run(inputs, INFINITE)
-            for row in range(_N_WARM_REQUESTS):
-                batch = take_rows(inputs, np.array([row % n_rows(inputs)]))
-                prediction_of(
-                    walk_to_the_end(ready, lane, now, batch, request), ready, request, postprocess=None, now=now
-                )
+        run_first_requests(self._ready, self._lane, self._clock, inputs, self._server.terms)
 
     def close(self) -> None:
         """Give thread counts back; the predictor is not to be used afterwards."""
@@ -290,10 +276,6 @@ class Predictor:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-_N_WARM_REQUESTS = 32
-"""Requests that warm the machine's caches, after the first ones have compiled and loaded everything."""
 
 
 def _few(inputs: Any) -> Any:

@@ -81,6 +81,21 @@ def recalibrate(top: float, slope: float, shift: float) -> float:
 
 
 @compiled
+def _softmax(row: Any) -> float:
+    """Turn one row of scores into probabilities in place; the largest of them."""
+    top = -np.inf
+    for k in range(row.shape[0]):
+        top = max(top, row[k])
+    total = 0.0
+    for k in range(row.shape[0]):
+        row[k] = math.exp(row[k] - top)
+        total += row[k]
+    for k in range(row.shape[0]):
+        row[k] /= total
+    return 1.0 / total
+
+
+@compiled
 def pool_loglinear(
     features: Any, members: Any, floors: Any, weights: Any, bias: Any, recal: Any, probs: Any, confidence: Any
 ) -> None:
@@ -97,16 +112,7 @@ def pool_loglinear(
             weight, floor = weights[j], floors[j]
             for k in range(c):
                 probs[i, k] += weight * max(float(features[i, j, k]), floor)
-        top = -np.inf
-        for k in range(c):
-            top = max(top, probs[i, k])
-        total = 0.0
-        for k in range(c):
-            probs[i, k] = math.exp(probs[i, k] - top)
-            total += probs[i, k]
-        for k in range(c):
-            probs[i, k] /= total
-        confidence[i] = recalibrate(1.0 / total, recal[0], recal[1])
+        confidence[i] = recalibrate(_softmax(probs[i]), recal[0], recal[1])
 
 
 @compiled
@@ -128,16 +134,7 @@ def pool_stacked(features: Any, members: Any, tables: Any, bias: Any, recal: Any
                 continue
             for k in range(c):
                 probs[i, k] += tables[j, label, 0, k] + u * tables[j, label, 1, k] + v * tables[j, label, 2, k]
-        top = -np.inf
-        for k in range(c):
-            top = max(top, probs[i, k])
-        total = 0.0
-        for k in range(c):
-            probs[i, k] = math.exp(probs[i, k] - top)
-            total += probs[i, k]
-        for k in range(c):
-            probs[i, k] /= total
-        confidence[i] = recalibrate(1.0 / total, recal[0], recal[1])
+        confidence[i] = recalibrate(_softmax(probs[i]), recal[0], recal[1])
 
 
 @compiled

@@ -91,7 +91,7 @@ class BatchRunner:
         StageError
             If every stage failed for some row.
         """
-        n, c = n_rows(inputs), len(self._ready.classes)
+        n = n_rows(inputs)
         state = Rows(
             np.full(n, -1, np.int64),
             np.full(n, float(self._ready.prior.max())),
@@ -110,7 +110,6 @@ class BatchRunner:
             wave = _Wave(rows, batch, self._now() + share_ms, features, np.zeros(len(rows), np.int64))
             self._run_wave(wave, state)
         state.label_index[state.label_index < 0] = int(self._ready.prior.argmax())
-        assert state.probs.shape == (n, c)
         return state
 
     def _run_wave(self, wave: _Wave, state: Rows) -> None:
@@ -210,7 +209,7 @@ class BatchRunner:
         """Rows that a failed stage left without any answer."""
         while wave.failed and (wave.sets == 0).any():
             rows = np.flatnonzero(wave.sets == 0)
-            usable = [j for j in self._ready.by_preference if not (wave.failed >> j & 1 or self._lane.is_fenced(j))]
+            usable = self._lane.usable(self._ready.by_preference, wave.failed)
             if not usable:
                 why = wave.fault or "all of them failed repeatedly and are left alone for a while"
                 raise StageError(f"no stage could answer {len(rows)} rows; the last to fail: {why}") from wave.fault

@@ -62,17 +62,18 @@ class Lane:
         try:
             output, carry_out = self.stages[j].run(batch, carry)
         except Exception as error:
-            self._note_failure(j)
+            self.reject(j)
             raise StageError(f"stage {self.stages[j].name!r} raised {type(error).__name__}: {error}") from error
         rows = len(output.outputs) if type(output) is StageOutput else output.shape[0]
         if rows != n_rows(batch):
-            self._note_failure(j)
+            self.reject(j)
             raise StageOutputError(f"stage {self.stages[j].name!r} returned {rows} rows for a batch of {n_rows(batch)}")
         return output, carry_out
 
     def reject(self, j: int) -> None:
-        """What stage j returned could not be used."""
-        self._note_failure(j)
+        """Stage j failed, or what it returned could not be used."""
+        self.counters.count_fault(self.stages[j].name)
+        self.breakers[j].note_failure(self._now())
 
     def accept(self, j: int) -> None:
         """Stage j answered."""
@@ -83,6 +84,10 @@ class Lane:
         breaker = self.breakers[j]
         return not breaker.is_untroubled and breaker.is_fenced(self._now())
 
+    def usable(self, candidates: Sequence[int], failed: int) -> list[int]:
+        """The candidates that are not among the failed (a bit mask) and are not fenced off, in their order."""
+        return [j for j in candidates if not (failed >> j & 1 or self.is_fenced(j))]
+
     def close(self) -> None:
         """Give the calling thread, and the pools of the process, their thread counts back."""
         with self._lock:
@@ -90,10 +95,6 @@ class Lane:
             self._limited.clear()
         if mine is not None:
             mine.close()
-
-    def _note_failure(self, j: int) -> None:
-        self.counters.count_fault(self.stages[j].name)
-        self.breakers[j].note_failure(self._now())
 
     def _limit_threads(self) -> None:
         stack = ExitStack()

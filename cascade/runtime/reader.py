@@ -13,6 +13,7 @@ import numpy as np
 from cascade.core.evidence import EvidenceModel, label_features, members_of, spread_log_probs
 from cascade.core.kernels import absorb_scores, encode_logits, encode_probs, pool_loglinear, pool_stacked
 from cascade.core.records import FloatArray, StageLike, StageOutput
+from cascade.core.scores import top_classes
 from cascade.errors import StageOutputError
 
 
@@ -78,10 +79,10 @@ class _Reader:
         columns = self._columns[j]
         return scores if columns is None else np.ascontiguousarray(scores[:, columns])
 
-    def _encoded_scores(self, j: int, scores: Any) -> Any:
-        encoded = np.empty((scores.shape[0], self._c), np.float32)
+    def _log_probs(self, j: int, scores: Any) -> Any:
+        encoded = np.empty(scores.shape, np.float32)
         encode = encode_logits if self._logits[j] else encode_probs
-        if not encode(self._ordered(j, scores), encoded):
+        if not encode(scores, encoded):
             raise self._unusable(j)
         return encoded
 
@@ -136,7 +137,7 @@ class _LoglinearReader(_Reader):
 
     def encode(self, j: int, output: Any) -> Any:
         if not isinstance(output, StageOutput):
-            return self._encoded_scores(j, output)
+            return self._log_probs(j, self._ordered(j, output))
         labels, trust = self._labels_and_trust(j, output)
         known = np.minimum(labels, self._c - 1)
         spread = spread_log_probs(known[:, None], trust[:, None], self._c)[:, 0]
@@ -164,13 +165,9 @@ class _StackedReader(_Reader):
             labels, trust = self._labels_and_trust(j, output)
         else:
             # Not the policy's columns: classes that never occurred as truth were recorded behind the others.
-            encoded = np.empty(output.shape, np.float32)
-            if not (encode_logits if self._logits[j] else encode_probs)(output, encoded):
-                raise self._unusable(j)
-            probs = np.exp(encoded.astype(np.float64))
-            own = self._own_labels[j]
-            labels = np.array([self._place.get(own[i], self._c) for i in probs.argmax(axis=1)], np.int64)
-            trust = probs.max(axis=1) / probs.sum(axis=1)
+            best, shares = top_classes(self._log_probs(j, output)[:, None])
+            own, trust = self._own_labels[j], shares[:, 0]
+            labels = np.array([self._place.get(own[i], self._c) for i in best[:, 0]], np.int64)
         return label_features(labels, trust)
 
 

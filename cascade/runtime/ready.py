@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from cascade.core.policy import REGIMES, Policy
 from cascade.core.records import FloatArray
 from cascade.core.replay import fastest_stage
-from cascade.core.table import DecisionTable, Lookup
+from cascade.core.table import Lookup
 from cascade.runtime.reader import evidence_reader
 from cascade.stages.base import RunnableStage
 
@@ -44,15 +44,11 @@ class ReadyPolicy:
         self.by_preference = _by_preference(policy, stages)
         self._budget_edges, self._lookups = _lookups(policy)
         for batch_size in REGIMES[1:]:
-            self.batch_table(None, batch_size)
+            policy.table(None, None, batch_size)
 
     def lookup(self, budget_ms: float) -> Lookup:
         """The decisions for a single request with this budget, at the unloaded price."""
         return self._lookups[bisect_right(self._budget_edges, budget_ms) - 1]
-
-    def batch_table(self, price: float | None, batch_size: int) -> DecisionTable:
-        """The decisions for rows that are run in batches of about ``batch_size``."""
-        return self.policy.table(None, price, regime(batch_size))
 
 
 def regime(batch_size: int) -> int:

@@ -129,15 +129,15 @@ class Walk:
     def fallback(self, lane: Lane) -> int:
         """The fastest stage that has not failed, for an answer that is late anyway."""
         ready = self._ready
-        usable = [j for j in ready.by_preference if not (self._failed >> j & 1 or lane.is_fenced(j))]
+        usable = lane.usable(ready.by_preference, self._failed)
         if not usable:
             raise self._exhausted()
         return min(usable, key=lambda j: ready.upper_ms[j])
 
     def _substitute(self, left_ms: float, lane: Lane) -> int:
         """The most accurate other stage that fits; the fastest one if none does."""
-        for j in self._ready.by_preference:
-            if not (self._failed >> j & 1 or lane.is_fenced(j)) and self._ready.upper_ms[j] <= left_ms:
+        for j in lane.usable(self._ready.by_preference, self._failed):
+            if self._ready.upper_ms[j] <= left_ms:
                 return j
         return self.fallback(lane)
 

@@ -7,15 +7,22 @@ from typing import Any
 
 import numpy as np
 
+from cascade.clock import Clock
 from cascade.core.policy import Policy
 from cascade.core.recording import predecessors, run_checked
 from cascade.core.records import StageOutput
-from cascade.core.rows import take_rows
+from cascade.core.rows import n_rows, take_rows
 from cascade.errors import ConfigurationError, PolicyMismatch
+from cascade.runtime.answers import prediction_of
+from cascade.runtime.batch import BatchRunner
 from cascade.runtime.lane import Lane
 from cascade.runtime.ready import INFINITE, ReadyPolicy
+from cascade.runtime.single import Request, Terms, walk_to_the_end
 from cascade.runtime.walk import Walk
 from cascade.stages.base import RunnableStage
+
+_N_FIRST_RUNS = 3
+_N_WARM_REQUESTS = 32
 
 
 def check_stages_of(policy: Policy, stages: Sequence[RunnableStage]) -> None:
@@ -77,3 +84,18 @@ def run_every_stage(ready: ReadyPolicy, lane: Lane, batch: Any) -> Walk:
         walk.run(j, lane)
         walk.next_stage(INFINITE, lane)
     return walk
+
+
+def run_first_requests(ready: ReadyPolicy, lane: Lane, clock: Clock, inputs: Any, terms: Terms) -> None:
+    """Every path of the code once, then requests that warm the machine's caches; nothing of it is counted as answered."""
+    now = clock.now_ms
+    request = Request(now(), INFINITE, INFINITE, terms)
+    first = take_rows(inputs, np.arange(1))
+    with lane:
+        for _ in range(_N_FIRST_RUNS):
+            prediction_of(run_every_stage(ready, lane, first), ready, request, postprocess=None, now=now)
+        BatchRunner(ready, lane, clock, terms).run(inputs, INFINITE)
+        for row in range(_N_WARM_REQUESTS):
+            batch = take_rows(inputs, np.array([row % n_rows(inputs)]))
+            walk = walk_to_the_end(ready, lane, now, batch, request)
+            prediction_of(walk, ready, request, postprocess=None, now=now)

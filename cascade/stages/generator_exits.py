@@ -6,7 +6,7 @@ generator, and whoever comes later, or brings rows of several generators, starts
 
 from __future__ import annotations
 
-from collections.abc import Generator, Hashable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,9 @@ from torch import Tensor
 
 from cascade.core.records import IntArray
 from cascade.core.rows import n_rows
-from cascade.errors import InputMismatch, StageOutputError
-from cascade.stages.fingerprint import digest
+from cascade.errors import StageOutputError
+from cascade.stages.exit import ExitRunner
 from cascade.stages.outputs import check_table
-from cascade.stages.placed_module import PlacedModule
-from cascade.stages.torch import ModuleRunner
 
 Exits = Generator[Any, Tensor | None, None]
 
@@ -48,32 +46,8 @@ class ExitCarry:
     rows: IntArray
 
 
-class GeneratorExits(ModuleRunner):
-    """Runs one exit of a network with ``forward_exits``.
-
-    Parameters
-    ----------
-    placed : PlacedModule
-        The whole network on its device.
-    exit_index : int
-        k, from 0.
-    n_exits : int
-    name : str
-    classes : tuple or None
-    """
-
-    def __init__(
-        self,
-        placed: PlacedModule,
-        exit_index: int,
-        *,
-        n_exits: int,
-        name: str,
-        classes: tuple[Hashable, ...] | None,
-    ) -> None:
-        super().__init__(placed, name=name, scores="logits", classes=classes)
-        self._exit_index = exit_index
-        self._is_final = exit_index + 1 == n_exits
+class GeneratorExits(ExitRunner):
+    """Runs one exit of a network with ``forward_exits``."""
 
     def run(self, batch: Any, carry: Any = None) -> tuple[Any, Any]:
         """Logits (n, c) and a carry for the n rows of ``batch``; without a carry, from the input on.
@@ -89,11 +63,8 @@ class GeneratorExits(ModuleRunner):
         if placed.module.training:
             placed.evaluate()
         n = n_rows(batch)
-        if carry is not None and len(carry.rows) != n:
-            raise InputMismatch(
-                f"stage {self._name!r}: expected a carry of the batch's {n} rows, got {len(carry.rows)}; "
-                f"take the same rows of both"
-            )
+        if carry is not None:
+            self._check_carry(len(carry.rows), n)
         with placed.running():
             if carry is None:
                 # The caller may write into the batch before the next exit starts again from it.
@@ -103,10 +74,6 @@ class GeneratorExits(ModuleRunner):
             scores = placed.scores(logits)
         check_table(scores, n, self._name, self._n_classes)
         return scores, None if self._is_final else carry_out
-
-    def fingerprint(self) -> str:
-        """Hash of the network and the position of the exit."""
-        return digest(self._placed.fingerprint, f"exit {self._exit_index}")
 
     def take(self, carry: ExitCarry | None, rows: IntArray) -> ExitCarry | None:
         """The given rows of a carry, on the same generator."""

@@ -10,14 +10,13 @@ from torch import Tensor, nn
 
 from cascade.core.records import IntArray
 from cascade.core.rows import n_rows
-from cascade.errors import InputMismatch, StageOutputError
-from cascade.stages.fingerprint import digest
+from cascade.errors import StageOutputError
+from cascade.stages.exit import ExitRunner
 from cascade.stages.outputs import check_table
 from cascade.stages.placed_module import PlacedModule
-from cascade.stages.torch import ModuleRunner
 
 
-class SegmentExit(ModuleRunner):
+class SegmentExit(ExitRunner):
     """Runs one exit; the carry is the tensor of features (n, ...) that its segment returned.
 
     Parameters
@@ -42,12 +41,10 @@ class SegmentExit(ModuleRunner):
         name: str,
         classes: tuple[Hashable, ...] | None,
     ) -> None:
-        super().__init__(placed, name=name, scores="logits", classes=classes)
-        self._exit_index = exit_index
+        super().__init__(placed, exit_index, n_exits=len(exits), name=name, classes=classes)
         self._all_segments = tuple(segments[: exit_index + 1])
         self._last_segment = self._all_segments[-1:]
         self._head = exits[exit_index]
-        self._is_final = exit_index + 1 == len(exits)
 
     def run(self, batch: Any, carry: Any = None) -> tuple[Any, Any]:
         """Logits (n, c) and features for the n rows of ``batch``; without a carry, from the input on.
@@ -63,11 +60,8 @@ class SegmentExit(ModuleRunner):
         if placed.module.training:
             placed.evaluate()
         n = n_rows(batch)
-        if carry is not None and carry.shape[0] != n:
-            raise InputMismatch(
-                f"stage {self._name!r}: expected a carry of the batch's {n} rows, got {carry.shape[0]}; "
-                f"take the same rows of both"
-            )
+        if carry is not None:
+            self._check_carry(carry.shape[0], n)
         with placed.running():
             features = placed.tensor(batch) if carry is None else carry
             for segment in self._all_segments if carry is None else self._last_segment:
@@ -76,10 +70,6 @@ class SegmentExit(ModuleRunner):
             scores = placed.scores(self._head(features))
         check_table(scores, n, self._name, self._n_classes)
         return scores, None if self._is_final else features
-
-    def fingerprint(self) -> str:
-        """Hash of the network and the position of the exit."""
-        return digest(self._placed.fingerprint, f"exit {self._exit_index}")
 
     def take(self, carry: Tensor | None, rows: IntArray) -> Tensor | None:
         """The given rows of the features, on their device."""

@@ -17,7 +17,7 @@ from cascade.stages.base import RunnableStage
 class _FaultyStage:
     """A stage that is another one, but for what `run` does on some calls."""
 
-    def __init__(self, stage: RunnableStage, on_calls: Collection[int] | None) -> None:
+    def __init__(self, stage: RunnableStage, on_calls: Collection[int] | None = None) -> None:
         self.name, self.scores, self.classes = stage.name, stage.scores, stage.classes
         self.requires, self.device, self.fingerprint = stage.requires, stage.device, stage.fingerprint
         self._stage = stage
@@ -85,9 +85,6 @@ class NanStage(_FaultyStage):
     on_calls : collection of int, optional
         Which calls, counted from 1; None: all.
     """
-
-    def __init__(self, stage: RunnableStage, on_calls: Collection[int] | None = None) -> None:
-        super().__init__(stage, on_calls)
 
     def run(self, batch: Any, carry: Any = None) -> tuple[Any, Any]:
         """As the stage inside, or NaN of the same shape."""
