@@ -148,25 +148,27 @@ def _first_maximum(row: Any) -> int:
 
 
 @compiled
-def absorb_scores(
-    scores: Any,
-    as_logits: bool,
-    slot: int,
-    features: Any,
-    members: Any,
-    floors: Any,
-    weights: Any,
-    bias: Any,
-    recal: Any,
-    probs: Any,
-    confidence: Any,
-) -> int:
-    """Encode one item's scores (1, c) into ``features[0, slot]``, pool, and return the top class; -1 if not usable."""
-    usable = encode_logits(scores, features[:, slot]) if as_logits else encode_probs(scores, features[:, slot])
-    if not usable:
-        return -1
+def absorb_scores(scores: Any, as_logits: bool, slot: int, members: Any, params: Any, state: Any) -> float:
+    """Read one item's scores (1, c) of the stage ``slot``; the confidence that follows, or -1 if they are not usable.
+
+    ``members`` the stages of the set with this one; ``params`` (2 K + c + 2,) floors, weights, bias and recalibration
+    of that set; ``state`` (K c + c + 1,) what the stages said, then, written here, pooled probabilities and top class.
+    """
+    c = scores.shape[1]
+    k = (params.shape[0] - c - 2) // 2
+    own = state[slot * c : (slot + 1) * c].reshape(1, c)
+    if not (encode_logits(scores, own) if as_logits else encode_probs(scores, own)):
+        return -1.0
+    for column in range(c):
+        # Recorded outcomes are kept in single precision, and a replay must pool the same numbers.
+        own[0, column] = np.float32(own[0, column])
+    features = state[: k * c].reshape(1, k, c)
+    probs = state[k * c : (k + 1) * c].reshape(1, c)
+    confidence = np.empty(1)
+    floors, weights, bias, recal = params[:k], params[k : 2 * k], params[2 * k : 2 * k + c], params[2 * k + c :]
     pool_loglinear(features, members, floors, weights, bias, recal, probs, confidence)
-    return _first_maximum(probs[0])
+    state[(k + 1) * c] = _first_maximum(probs[0])
+    return float(confidence[0])
 
 
 @compiled

@@ -131,3 +131,29 @@ class Prediction:
         timing = f"{self.latency_ms:.3g} ms, {allowed}, {'in time' if self.in_time else 'late'}"
         answer = "no label" if self.status is Status.ABSTAINED else f"{self.label!r}"
         return f"{answer} ({self.status.value}, confidence {self.confidence:.3f}) from {stages}; {timing}."
+
+
+class OpenPrediction:
+    """A `Prediction` whose fields are still being set: `seal` makes it one, in a third of the time of the constructor.
+
+    A frozen class pays a tenth of a microsecond for every field that its constructor sets.
+    """
+
+    __slots__ = Prediction.__slots__
+
+    label: Any
+    probs: FloatArray | None
+    confidence: float
+    path: tuple[str, ...]
+    status: Status
+    budget_ms: float | None
+    latency_ms: float
+    queue_wait_ms: float
+    in_time: bool
+    from_cache: bool
+    final: bool
+
+    def seal(self) -> Prediction:
+        """The same object, frozen from now on; every field must have been set."""
+        self.__class__ = Prediction  # type: ignore[assignment] # the same slots: only the setters are taken away
+        return self  # type: ignore[return-value] # it is one now

@@ -65,12 +65,18 @@ class Lookup:
     Parameters
     ----------
     table : DecisionTable
+
+    Attributes
+    ----------
+    ample_ms : float
+        With this much time left, more changes no decision.
     """
 
-    __slots__ = ("_actions", "_edges", "_time_edges")
+    __slots__ = ("_actions", "_edges", "_time_edges", "ample_ms")
 
     def __init__(self, table: DecisionTable) -> None:
         self._time_edges: list[float] = (table.time_edges_ms - ROUNDING_MS).tolist()
+        self.ample_ms = max((edge for edge in self._time_edges if edge < float("inf")), default=0.0)
         self._edges: list[list[float]] = (table.edges - table.slack).tolist()
         # Bytes index faster than arrays or lists of ints; STOP becomes 255.
         self._actions: list[list[bytes]] = [

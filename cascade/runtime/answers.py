@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.core.records import FloatArray, Prediction, Status
+from cascade.core.records import FloatArray, OpenPrediction, Prediction, Status
 from cascade.core.replay import label_array, path_counts_of
 from cascade.runtime.batch import Rows
 from cascade.runtime.ready import INFINITE, ReadyPolicy
@@ -20,6 +20,7 @@ from cascade.runtime.single import Request
 from cascade.runtime.walk import Walk
 
 Postprocess = Callable[[Any], Any] | None
+_ANSWERED, _DEGRADED, _ABSTAINED = Status.ANSWERED, Status.DEGRADED, Status.ABSTAINED
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,34 +73,25 @@ def prediction_of(
     final: bool = True,
 ) -> Prediction:
     """The answer of a walk that waited ``wait_ms`` for the lane."""
-    start_ms, deadline_ms = request.start_ms, request.deadline_ms
+    answer = OpenPrediction()
     if walk.evidence_set:
         index, confidence, probs = walk.label_index, walk.confidence, walk.probs
     else:
         index, confidence, probs = int(ready.prior.argmax()), float(ready.prior.max()), ready.prior.copy()
     if confidence < request.terms.abstain_below:
-        label, status = None, Status.ABSTAINED
+        answer.label, answer.status = None, _ABSTAINED
     else:
         label = ready.classes[index]
-        status = Status.DEGRADED if walk.is_degraded else Status.ANSWERED
-        if postprocess is not None:
-            label = postprocess(label)
+        answer.label = label if postprocess is None else postprocess(label)
+        answer.status = _DEGRADED if walk.is_degraded else _ANSWERED
     # A refined answer must not change when the walk goes on.
-    shown = probs if final else probs.copy()
-    end_ms = now()
-    return Prediction(
-        label,
-        shown,
-        confidence,
-        walk.path,
-        status,
-        None if deadline_ms == INFINITE else deadline_ms - start_ms,
-        end_ms - start_ms,
-        wait_ms,
-        end_ms <= deadline_ms,
-        False,
-        final,
-    )
+    answer.probs = probs if final else probs.copy()
+    answer.confidence, answer.path, answer.queue_wait_ms = confidence, walk.path, wait_ms
+    answer.from_cache, answer.final = False, final
+    start_ms, deadline_ms, end_ms = request.start_ms, request.deadline_ms, now()
+    answer.budget_ms = None if deadline_ms == INFINITE else deadline_ms - start_ms
+    answer.latency_ms, answer.in_time = end_ms - start_ms, end_ms <= deadline_ms
+    return answer.seal()
 
 
 def answers_of(

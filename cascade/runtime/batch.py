@@ -105,7 +105,7 @@ class BatchRunner:
             rows = np.arange(start, min(start + size, n))
             left_ms = stop_at_ms - self._now()
             share_ms = left_ms if left_ms == INFINITE else left_ms * len(rows) / (n - start)
-            features = self._ready.reader.new_belief(len(rows)).features
+            features = self._ready.reader.new_features(len(rows))
             batch = inputs if len(rows) == n else take_rows(inputs, rows)
             wave = _Wave(rows, batch, self._now() + share_ms, features, np.zeros(len(rows), np.int64))
             self._run_wave(wave, state)
@@ -174,7 +174,7 @@ class BatchRunner:
         try:
             batch = wave.batch
             part = batch if len(rows) == n_rows(batch) and (np.diff(rows) == 1).all() else take_rows(batch, rows)
-            output, carry = self._lane.run(j, part, self._carry_for(wave, ready.requires[j], rows))
+            output, carry = self._lane.run(j, part, len(rows), self._carry_for(wave, ready.requires[j], rows))
             try:
                 wave.features[rows, j] = ready.reader.encode(j, output)
             except StageError:

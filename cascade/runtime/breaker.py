@@ -34,11 +34,6 @@ class Breaker:
         self._failures = 0
         self._fenced_until_ms = float("-inf")
 
-    @property
-    def is_untroubled(self) -> bool:
-        """Whether the last call went well: then no clock need be read."""
-        return not self._failures
-
     def is_fenced(self, now_ms: float) -> bool:
         """Whether the stage should not be called now."""
         return now_ms < self._fenced_until_ms

@@ -5,14 +5,13 @@ The only module of the package that holds a lock while a stage runs.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
+from threading import Lock, get_ident
 from typing import Any
 
 from cascade.clock import Clock
 from cascade.core.records import StageOutput
-from cascade.core.rows import n_rows
 from cascade.errors import StageError, StageOutputError
 from cascade.runtime.breaker import Breaker
 from cascade.stages.base import RunnableStage
@@ -32,27 +31,47 @@ class Lane:
         Intra-op threads of each calling thread; `LEAVE_THREADS` touches nothing.
     counters : Counters
         Where faults are counted.
+
+    Attributes
+    ----------
+    troubled : int
+        Bit mask of the stages whose last call failed: of all others no clock need be read.
     """
 
     def __init__(self, stages: Sequence[RunnableStage], clock: Clock, n_threads: int, counters: Counters) -> None:
         self.stages = tuple(stages)
         self.counters = counters
         self.breakers = [Breaker() for _ in stages]
+        self.troubled = 0
         self._now = clock.now_ms
-        self._lock = threading.Lock()
+        self._lock = Lock()
+        self.release = self._lock.release
         self._n_threads = n_threads
         self._limited: dict[int, ExitStack] = {}
 
+    def acquire(self) -> float:
+        """Take the lane; the milliseconds that this had to wait. Whoever takes it must `release` it."""
+        waited_ms = 0.0
+        if not self._lock.acquire(blocking=False):
+            asked_ms = self._now()
+            self._lock.acquire()
+            waited_ms = self._now() - asked_ms
+        if self._n_threads != LEAVE_THREADS and get_ident() not in self._limited:
+            try:
+                self._limit_threads()
+            except BaseException:
+                self.release()
+                raise
+        return waited_ms
+
     def __enter__(self) -> None:
-        self._lock.acquire()
-        if self._n_threads != LEAVE_THREADS and threading.get_ident() not in self._limited:
-            self._limit_threads()
+        self.acquire()
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        self.release()
 
-    def run(self, j: int, batch: Any, carry: Any = None) -> tuple[Any, Any]:
-        """One call of stage j while the lane is held.
+    def run(self, j: int, batch: Any, n: int, carry: Any = None) -> tuple[Any, Any]:
+        """One call of stage j on a batch of n rows while the lane is held.
 
         Raises
         ------
@@ -65,24 +84,26 @@ class Lane:
             self.reject(j)
             raise StageError(f"stage {self.stages[j].name!r} raised {type(error).__name__}: {error}") from error
         rows = len(output.outputs) if type(output) is StageOutput else output.shape[0]
-        if rows != n_rows(batch):
+        if rows != n:
             self.reject(j)
-            raise StageOutputError(f"stage {self.stages[j].name!r} returned {rows} rows for a batch of {n_rows(batch)}")
+            raise StageOutputError(f"stage {self.stages[j].name!r} returned {rows} rows for a batch of {n}")
         return output, carry_out
 
     def reject(self, j: int) -> None:
         """Stage j failed, or what it returned could not be used."""
         self.counters.count_fault(self.stages[j].name)
         self.breakers[j].note_failure(self._now())
+        self.troubled |= 1 << j
 
     def accept(self, j: int) -> None:
         """Stage j answered."""
-        self.breakers[j].note_success()
+        if self.troubled >> j & 1:
+            self.breakers[j].note_success()
+            self.troubled &= ~(1 << j)
 
     def is_fenced(self, j: int) -> bool:
         """Whether stage j failed so often of late that it should not be called now."""
-        breaker = self.breakers[j]
-        return not breaker.is_untroubled and breaker.is_fenced(self._now())
+        return bool(self.troubled >> j & 1) and self.breakers[j].is_fenced(self._now())
 
     def usable(self, candidates: Sequence[int], failed: int) -> list[int]:
         """The candidates that are not among the failed (a bit mask) and are not fenced off, in their order."""
@@ -91,7 +112,7 @@ class Lane:
     def close(self) -> None:
         """Give the calling thread, and the pools of the process, their thread counts back."""
         with self._lock:
-            mine = self._limited.pop(threading.get_ident(), None)
+            mine = self._limited.pop(get_ident(), None)
             self._limited.clear()
         if mine is not None:
             mine.close()
@@ -101,4 +122,4 @@ class Lane:
         for stage in self.stages:
             if stage.threads() != self._n_threads:
                 stack.enter_context(stage.limit_threads(self._n_threads))
-        self._limited[threading.get_ident()] = stack
+        self._limited[get_ident()] = stack

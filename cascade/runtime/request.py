@@ -74,6 +74,10 @@ class InputCheck:
 
     def one(self, x: Any, preprocess: Callable[[Any], Any] | None) -> Any:
         """A batch of one item, preprocessed and checked."""
+        if preprocess is None and type(x) is np.ndarray and x.shape == self._shape and x.dtype == self._dtype:
+            if self._refuses(x):
+                raise _not_finite()
+            return x[None]
         batch = as_batch(x)
         if preprocess is not None:
             batch = preprocess(batch)
@@ -115,10 +119,11 @@ class InputCheck:
                     f"expected an item of shape {self._shape} and dtype {self._spec and self._spec.dtype}, as fitted, "
                     f"got shape {tuple(batch.shape[1:])} and dtype {batch.dtype}: reshape or convert the input"
                 )
-        if self._check_finite and type(batch) is np.ndarray and batch.dtype.kind == "f" and not _is_finite(batch):
-            raise NotFinite(
-                "expected finite inputs, got NaN or infinity: clean them, or pass check_finite=False if the stages can take them"
-            )
+        if type(batch) is np.ndarray and self._refuses(batch):
+            raise _not_finite()
+
+    def _refuses(self, array: Any) -> bool:
+        return self._check_finite and array.dtype.kind == "f" and not _is_finite(array)
 
     def _same_dtype(self, batch: Any) -> bool:
         if type(batch) is np.ndarray:
@@ -144,7 +149,13 @@ def _numpy_dtype(spec: InputSpec | None) -> Any:
         return None
 
 
-def _is_finite(batch: Any) -> bool:
-    if batch.dtype.itemsize < 4:
-        return bool(np.isfinite(batch).all())
-    return bool(all_finite(batch.reshape(-1)))
+def _is_finite(array: Any) -> bool:
+    if array.dtype.itemsize < 4:
+        return bool(np.isfinite(array).all())
+    return bool(all_finite(array.ravel()))
+
+
+def _not_finite() -> NotFinite:
+    return NotFinite(
+        "expected finite inputs, got NaN or infinity: clean them, or pass check_finite=False if the stages can take them"
+    )

@@ -71,16 +71,17 @@ class Server:
     def one(self, ready: ReadyPolicy, x: Any, request: Request) -> Prediction:
         """The answer to one item."""
         batch = self._inputs.one(x, self._preprocess)
-        now = self._now
-        asked_ms = now()
-        with self._lane:
-            wait_ms = now() - asked_ms
-            walk = walk_to_the_end(ready, self._lane, now, batch, request)
+        lane, now = self._lane, self._now
+        wait_ms = lane.acquire()
+        try:
+            walk = walk_to_the_end(ready, lane, now, batch, request)
             ran_ms = now()
             answer = prediction_of(walk, ready, request, postprocess=self._postprocess, now=now, wait_ms=wait_ms)
+            lane.counters.count_answer(answer)
             # What happens after the last stage is paid from the budget too: the dearest of late is kept back.
             self._reserve_ms = max(0.95 * self._reserve_ms, now() - ran_ms)
-            self._count(answer)
+        finally:
+            lane.release()
         return answer
 
     def many(self, ready: ReadyPolicy, inputs: Any, request: Request) -> BatchPrediction:
@@ -101,10 +102,5 @@ class Server:
             answer = prediction_of(walk, ready, request, postprocess=self._postprocess, now=self._now, final=is_last)
             if is_last:
                 with self._lane:
-                    self._count(answer)
+                    self._counters.count_answer(answer)
             yield answer
-
-    def _count(self, answer: Prediction) -> None:
-        self._counters.count_answer(
-            answer.path, answer.status.value, answer.in_time, answer.latency_ms, answer.queue_wait_ms
-        )

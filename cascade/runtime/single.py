@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cascade.errors import BudgetTooSmall
 from cascade.runtime.lane import Lane
@@ -31,8 +31,7 @@ class Terms:
     abstain_below: float
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What a caller asked for, and when.
 
     Attributes

@@ -33,24 +33,24 @@ class Walk:
         Bit mask of the stages that have run.
     path : tuple of str
         Their names, in order.
-    label_index : int
-        Top class; -1 before any evidence.
+    confidence : float
+        Probability, in [0, 1], that the label is right; 0 before any evidence.
     is_degraded : bool
         True once less was run than was planned.
     """
 
     __slots__ = (
         "_batch",
-        "_belief",
         "_carries",
         "_failed",
         "_fault",
         "_lookup",
         "_planned_left_ms",
         "_ready",
+        "_state",
+        "confidence",
         "evidence_set",
         "is_degraded",
-        "label_index",
         "path",
     )
 
@@ -59,24 +59,24 @@ class Walk:
         self._batch = batch
         self._lookup: Lookup = ready.lookup(budget_ms)
         self._planned_left_ms = budget_ms
-        self._belief = ready.reader.new_belief(1)
+        self._state = ready.reader.new_state()
+        self.confidence = 0.0
         self._carries: dict[int, Any] | None = None
         self._failed = 0
         self._fault: StageError | None = None
         self.evidence_set = 0
         self.path: tuple[str, ...] = ()
-        self.label_index = -1
         self.is_degraded = False
 
     @property
-    def confidence(self) -> float:
-        """Probability, in [0, 1], that the label is right."""
-        return float(self._belief.confidence[0])
+    def label_index(self) -> int:
+        """Top class of the evidence there is."""
+        return int(self._state[-1])
 
     @property
     def probs(self) -> Any:
-        """Pooled class probabilities, shape (c,)."""
-        return self._belief.probs[0]
+        """Pooled class probabilities, shape (c,): a view of what the next stage overwrites."""
+        return self._ready.reader.probs(self._state)
 
     def next_stage(self, left_ms: float, lane: Lane) -> int:
         """The stage to run now, `STOP` to answer, or `INFEASIBLE` if nothing has run and nothing fits.
@@ -87,27 +87,25 @@ class Walk:
             If every stage that could give a first answer has failed.
         """
         evidence_set = self.evidence_set
-        confidence = float(self._belief.confidence[0]) if evidence_set else 0.0
-        action = self._lookup.action(evidence_set, confidence, left_ms)
+        action = self._lookup.action(evidence_set, self.confidence, left_ms)
         if action == STOP_BYTE:
-            if left_ms < self._planned_left_ms:
-                planned = self._lookup.action(evidence_set, confidence, self._planned_left_ms)
+            if left_ms < self._planned_left_ms and left_ms < self._lookup.ample_ms:
+                planned = self._lookup.action(evidence_set, self.confidence, self._planned_left_ms)
                 self.is_degraded = self.is_degraded or planned != STOP_BYTE
             return STOP if evidence_set else INFEASIBLE if not self._failed else self._substitute(left_ms, lane)
-        if self._failed >> action & 1 or lane.is_fenced(action):
+        if (self._failed | lane.troubled) >> action & 1 and (self._failed >> action & 1 or lane.is_fenced(action)):
             self.is_degraded = True
             return STOP if evidence_set else self._substitute(left_ms, lane)
         return action
 
     def run(self, j: int, lane: Lane) -> bool:
         """Run stage j and read what it says; False if it failed."""
-        before = self._ready.requires[j]
+        carry = None if self._carries is None else self._carries.get(self._ready.requires[j])
         try:
-            carry = None if before < 0 or self._carries is None else self._carries.get(before)
-            output, carry_out = lane.run(j, self._batch, carry)
+            output, carry_out = lane.run(j, self._batch, 1, carry)
             after = self.evidence_set | 1 << j
             try:
-                self.label_index = self._ready.reader.absorb_one(self._belief, j, after, output)
+                self.confidence = self._ready.reader.absorb_one(self._state, j, after, output)
             except StageError:
                 lane.reject(j)
                 raise

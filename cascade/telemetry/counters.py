@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from cascade.core.records import Prediction, Status
+
+_ANSWERED = Status.ANSWERED
+
 
 @dataclass(frozen=True, slots=True)
 class Stats:
@@ -52,42 +56,45 @@ class Counters:
         "_faults",
         "_latency_ms",
         "_max_latency_ms",
+        "_n_batched",
         "_n_in_time",
-        "_n_requests",
         "_n_timed",
+        "_n_timed_otherwise",
         "_paths",
         "_statuses",
         "_wait_ms",
     )
 
     def __init__(self) -> None:
-        self._n_requests = self._n_in_time = self._n_timed = 0
+        self._n_batched = self._n_in_time = self._n_timed = self._n_timed_otherwise = 0
         self._latency_ms = self._max_latency_ms = self._wait_ms = 0.0
         self._paths: dict[tuple[str, ...], int] = {}
         self._statuses: dict[str, int] = {}
         self._faults: dict[str, int] = {}
 
-    def count_answer(
-        self, path: tuple[str, ...], status: str, in_time: bool, latency_ms: float, wait_ms: float
-    ) -> None:
+    def count_answer(self, answer: Prediction) -> None:
         """Count one item that was answered by itself."""
-        self._n_requests += 1
         self._n_timed += 1
-        self._n_in_time += in_time
+        path, latency_ms = answer.path, answer.latency_ms
         self._paths[path] = self._paths.get(path, 0) + 1
-        self._statuses[status] = self._statuses.get(status, 0) + 1
+        if answer.in_time:
+            self._n_in_time += 1
+        if answer.status is not _ANSWERED:
+            self._count_status(answer.status.value, 1)
+            self._n_timed_otherwise += 1
         self._latency_ms += latency_ms
-        self._wait_ms += wait_ms
-        self._max_latency_ms = max(self._max_latency_ms, latency_ms)
+        self._wait_ms += answer.queue_wait_ms
+        if latency_ms > self._max_latency_ms:
+            self._max_latency_ms = latency_ms
 
     def count_batch(self, paths: Mapping[tuple[str, ...], int], statuses: Mapping[str, int], n_in_time: int) -> None:
         """Count the items of one batch."""
-        self._n_requests += sum(paths.values())
+        self._n_batched += sum(paths.values())
         self._n_in_time += n_in_time
         for path, n in paths.items():
             self._paths[path] = self._paths.get(path, 0) + n
         for status, n in statuses.items():
-            self._statuses[status] = self._statuses.get(status, 0) + n
+            self._count_status(status, n)
 
     def count_fault(self, stage: str) -> None:
         """Count one failed call of a stage."""
@@ -97,12 +104,22 @@ class Counters:
         """The counts as they are now."""
         n = max(self._n_timed, 1)
         return Stats(
-            self._n_requests,
+            self._n_timed + self._n_batched,
             self._n_in_time,
-            MappingProxyType(dict(self._statuses)),
+            MappingProxyType(self._by_status()),
             MappingProxyType(dict(self._paths)),
             MappingProxyType(dict(self._faults)),
             self._latency_ms / n,
             self._max_latency_ms,
             self._wait_ms / n,
         )
+
+    def _count_status(self, status: str, n: int) -> None:
+        self._statuses[status] = self._statuses.get(status, 0) + n
+
+    def _by_status(self) -> dict[str, int]:
+        """Items by how they ended; those that were answered by themselves as planned are counted by what is left over."""
+        as_planned, counts = self._n_timed - self._n_timed_otherwise, dict(self._statuses)
+        if as_planned:
+            counts[_ANSWERED.value] = counts.get(_ANSWERED.value, 0) + as_planned
+        return counts

@@ -13,13 +13,15 @@ def reader(parts, classes=None):
 
 
 def test_one_item_is_read_as_it_is_pooled_in_batches(parts):
-    one = reader(parts)
-    belief = one.new_belief(1)
-    top = one.absorb_one(belief, 0, 1, parts.probs[:1, 0].copy())
-    probs, confidence = parts.policy.evidence.pool(one.new_belief(1).features * 0 + belief.features, 1)
-    assert np.allclose(belief.probs, probs)
-    assert np.allclose(belief.confidence, confidence)
-    assert top == probs[0].argmax()
+    one, evidence = reader(parts), parts.policy.evidence
+    state = one.new_state()
+    scores = [np.ascontiguousarray(parts.probs[:1, j]) for j in (0, 1)]
+    features = np.stack([one.encode(j, scores[j]) for j in (0, 1)], axis=1)
+    for j, after in ((0, 0b01), (1, 0b11)):
+        confidence = one.absorb_one(state, j, after, scores[j])
+        probs, wanted = evidence.pool(features, after)
+        assert one.probs(state).tolist() == probs[0].tolist()
+        assert (confidence, int(state[-1])) == (wanted[0], probs[0].argmax())
 
 
 def test_columns_in_another_order_are_put_in_order(parts):
@@ -34,7 +36,7 @@ def test_scores_that_are_no_probabilities_are_refused(parts, scores):
     with pytest.raises(StageOutputError, match="expected probabilities"):
         one.encode(0, scores)
     with pytest.raises(StageOutputError):
-        one.absorb_one(one.new_belief(1), 0, 1, scores)
+        one.absorb_one(one.new_state(), 0, 1, scores)
 
 
 def test_a_wrong_number_of_columns_is_refused(parts):
