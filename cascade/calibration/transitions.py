@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
+from scipy.special import expit
 
 from cascade.core.evidence import reachable_sets
 from cascade.core.induction import Statistics
@@ -56,7 +57,8 @@ def fit_recalibration(top: FloatArray, correct: NDArray[np.bool_]) -> FloatArray
 def recalibrated(top: FloatArray, recal: FloatArray) -> FloatArray:
     """Confidences (n,) from top probabilities (n,), by the slope and shift of a logistic curve."""
     trust = np.clip(top, 1e-12, 1.0 - 1e-12)
-    return np.asarray(1.0 / (1.0 + np.exp(-recal[0] * np.log(trust / (1.0 - trust)) - recal[1])))
+    # Written out, a steep curve overflows where it is zero.
+    return np.asarray(expit(recal[0] * np.log(trust / (1.0 - trust)) + recal[1]))
 
 
 def bin_edges(confidence: FloatArray, n_bins: int) -> FloatArray:
