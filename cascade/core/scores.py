@@ -16,6 +16,9 @@ from cascade.core.labels import shortened
 from cascade.core.records import FloatArray, IntArray
 from cascade.errors import DataError, NotFinite
 
+# What is refused, not what is allowed: number formats of other libraries, such as bfloat16, have the kind of raw bytes.
+_NO_REAL_NUMBERS = {"c": "complex numbers", "S": "bytes", "U": "text", "T": "text", "M": "dates", "m": "spans of time"}
+
 
 def as_numbers(values: Any, name: str) -> NDArray[Any]:
     """An array of float32 or float64, not copied where it is one already.
@@ -23,14 +26,32 @@ def as_numbers(values: Any, name: str) -> NDArray[Any]:
     Raises
     ------
     DataError
-        If the values are no numbers, or rows differ in length.
+        If the values are no real numbers (complex numbers, dates and numbers written as text are none), or rows differ
+        in length.
     """
     host = values.detach().cpu() if hasattr(values, "detach") else values
     try:
         array = np.asarray(host)
-        return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+        if array.dtype in (np.float32, np.float64):
+            return array
+        if (stranger := _no_real_numbers(array)) is None:
+            return array.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(f"expected {name} as an array of numbers: {error}") from error
+        raise DataError(
+            f"expected {name} as an array of numbers, got what makes none ({error}): give floats, in rows of one length"
+        ) from error
+    raise DataError(f"expected {name} as an array of real numbers, got {stranger}: convert them to floats first")
+
+
+def _no_real_numbers(array: NDArray[Any]) -> str | None:
+    """What the array holds that NumPy would turn into floats without a word; None if it holds nothing of the kind."""
+    if array.dtype.kind == "O":
+        strangers = (value for value in array.flat if isinstance(value, (str, bytes, complex, np.complexfloating)))
+        return next((f"objects such as {value!r}" for value in strangers), None)
+    if array.dtype.kind not in _NO_REAL_NUMBERS:
+        return None
+    what = _NO_REAL_NUMBERS[array.dtype.kind]
+    return f"{what} such as {array.flat[0].item()!r}" if array.size else what
 
 
 def encoded_probs(probs: NDArray[Any], stages: Sequence[str]) -> NDArray[np.float32]:

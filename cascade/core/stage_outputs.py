@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cascade.core.kernels import encode_logits, encode_probs
 from cascade.core.labels import as_list, shortened
 from cascade.core.records import FloatArray, StageLike, StageOutput
-from cascade.core.scores import top_classes
+from cascade.core.scores import as_numbers, top_classes
 from cascade.errors import DataError, StageOutputError
 
 
@@ -93,8 +93,9 @@ def read_output(stage: StageLike, output: Any, start: int = 0) -> Said:
     if not isinstance(output, StageOutput):
         return encoded_scores(stage, output, start)
     try:
-        labels, trust = as_list(output.outputs), np.asarray(output.confidence, np.float64)
-    except (DataError, TypeError, ValueError) as error:
+        labels = as_list(output.outputs)
+        trust = as_numbers(output.confidence, "confidences").astype(np.float64)
+    except DataError as error:
         raise StageOutputError(f"stage {stage.name!r} returned answers that cannot be used: {error}") from error
     if trust.ndim != 1:
         raise StageOutputError(f"stage {stage.name!r} returned confidences of shape {trust.shape}: expected (n,)")
