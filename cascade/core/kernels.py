@@ -96,6 +96,13 @@ def _softmax(row: Any) -> float:
 
 
 @compiled
+def _add_stage(total: Any, log_probs: Any, weight: float, floor: float) -> None:
+    """Add one stage's share of a log-linear pool to ``total`` (c,)."""
+    for k in range(total.shape[0]):
+        total[k] += weight * max(float(log_probs[k]), floor)
+
+
+@compiled
 def pool_loglinear(
     features: Any, members: Any, floors: Any, weights: Any, bias: Any, recal: Any, probs: Any, confidence: Any
 ) -> None:
@@ -109,9 +116,7 @@ def pool_loglinear(
         for k in range(c):
             probs[i, k] = bias[k]
         for j in members:
-            weight, floor = weights[j], floors[j]
-            for k in range(c):
-                probs[i, k] += weight * max(float(features[i, j, k]), floor)
+            _add_stage(probs[i], features[i, j], weights[j], floors[j])
         confidence[i] = recalibrate(_softmax(probs[i]), recal[0], recal[1])
 
 
@@ -148,27 +153,28 @@ def _first_maximum(row: Any) -> int:
 
 
 @compiled
-def absorb_scores(scores: Any, as_logits: bool, slot: int, members: Any, params: Any, state: Any) -> float:
+def absorb_scores(scores: Any, as_logits: bool, slot: int, after: int, params: Any, state: Any) -> float:
     """Read one item's scores (1, c) of the stage ``slot``; the confidence that follows, or -1 if they are not usable.
 
-    ``members`` the stages of the set with this one; ``params`` (2 K + c + 2,) floors, weights, bias and recalibration
-    of that set; ``state`` (K c + c + 1,) what the stages said, then, written here, pooled probabilities and top class.
+    ``after`` the set of stages run, this one included; ``params`` (2 K + c + 2,) its floors, weights, bias and
+    recalibration; ``state`` (K c + c + 1,) what the stages said, then, written here, pooled probabilities and top class.
     """
     c = scores.shape[1]
-    k = (params.shape[0] - c - 2) // 2
+    n_stages = (params.shape[0] - c - 2) // 2
     own = state[slot * c : (slot + 1) * c].reshape(1, c)
     if not (encode_logits(scores, own) if as_logits else encode_probs(scores, own)):
         return -1.0
-    for column in range(c):
+    probs = state[n_stages * c : -1]
+    for k in range(c):
         # Recorded outcomes are kept in single precision, and a replay must pool the same numbers.
-        own[0, column] = np.float32(own[0, column])
-    features = state[: k * c].reshape(1, k, c)
-    probs = state[k * c : (k + 1) * c].reshape(1, c)
-    confidence = np.empty(1)
-    floors, weights, bias, recal = params[:k], params[k : 2 * k], params[2 * k : 2 * k + c], params[2 * k + c :]
-    pool_loglinear(features, members, floors, weights, bias, recal, probs, confidence)
-    state[(k + 1) * c] = _first_maximum(probs[0])
-    return float(confidence[0])
+        own[0, k] = np.float32(own[0, k])
+        probs[k] = params[2 * n_stages + k]
+    for j in range(n_stages):
+        if after >> j & 1:
+            _add_stage(probs, state[j * c : (j + 1) * c], params[n_stages + j], params[j])
+    top = _softmax(probs)
+    state[-1] = _first_maximum(probs)
+    return recalibrate(top, params[-2], params[-1])
 
 
 @compiled

@@ -75,9 +75,11 @@ def prediction_of(
     """The answer of a walk that waited ``wait_ms`` for the lane."""
     answer = OpenPrediction()
     if walk.evidence_set:
-        index, confidence, probs = walk.label_index, walk.confidence, walk.probs
+        index, probs = ready.reader.pooled(walk.state)
+        confidence = walk.confidence
     else:
-        index, confidence, probs = int(ready.prior.argmax()), float(ready.prior.max()), ready.prior.copy()
+        index, probs = int(ready.prior.argmax()), ready.prior.copy()
+        confidence = float(ready.prior.max())
     if confidence < request.terms.abstain_below:
         answer.label, answer.status = None, _ABSTAINED
     else:

@@ -174,9 +174,9 @@ class BatchRunner:
         try:
             batch = wave.batch
             part = batch if len(rows) == n_rows(batch) and (np.diff(rows) == 1).all() else take_rows(batch, rows)
-            output, carry = self._lane.run(j, part, len(rows), self._carry_for(wave, ready.requires[j], rows))
+            output, carry = self._lane.run(j, part, self._carry_for(wave, ready.requires[j], rows))
             try:
-                wave.features[rows, j] = ready.reader.encode(j, output)
+                wave.features[rows, j] = ready.reader.encode(j, output, len(rows))
             except StageError:
                 self._lane.reject(j)
                 raise

@@ -11,8 +11,7 @@ from threading import Lock, get_ident
 from typing import Any
 
 from cascade.clock import Clock
-from cascade.core.records import StageOutput
-from cascade.errors import StageError, StageOutputError
+from cascade.errors import StageError
 from cascade.runtime.breaker import Breaker
 from cascade.stages.base import RunnableStage
 from cascade.telemetry.counters import Counters
@@ -52,7 +51,7 @@ class Lane:
     def acquire(self) -> float:
         """Take the lane; the milliseconds that this had to wait. Whoever takes it must `release` it."""
         waited_ms = 0.0
-        if not self._lock.acquire(blocking=False):
+        if not self._lock.acquire(False):  # noqa: FBT003 - by name it takes twice as long
             asked_ms = self._now()
             self._lock.acquire()
             waited_ms = self._now() - asked_ms
@@ -70,24 +69,19 @@ class Lane:
     def __exit__(self, *_: object) -> None:
         self.release()
 
-    def run(self, j: int, batch: Any, n: int, carry: Any = None) -> tuple[Any, Any]:
-        """One call of stage j on a batch of n rows while the lane is held.
+    def run(self, j: int, batch: Any, carry: Any = None) -> tuple[Any, Any]:
+        """One call of stage j while the lane is held; what it returned is for the caller to check, and to `reject`.
 
         Raises
         ------
         StageError
-            If the model raises, or returns another number of rows than it got; the cause is attached.
+            If the model raises; the cause is attached.
         """
         try:
-            output, carry_out = self.stages[j].run(batch, carry)
+            return self.stages[j].run(batch, carry)
         except Exception as error:
             self.reject(j)
             raise StageError(f"stage {self.stages[j].name!r} raised {type(error).__name__}: {error}") from error
-        rows = len(output.outputs) if type(output) is StageOutput else output.shape[0]
-        if rows != n:
-            self.reject(j)
-            raise StageOutputError(f"stage {self.stages[j].name!r} returned {rows} rows for a batch of {n}")
-        return output, carry_out
 
     def reject(self, j: int) -> None:
         """Stage j failed, or what it returned could not be used."""

@@ -34,6 +34,7 @@ class ReadyPolicy:
         times = policy.times()
         self.policy = policy
         self.stages = tuple(stages)
+        self.names = tuple(stage.name for stage in stages)
         self.classes = policy.classes
         self.requires = policy.requires
         self.reader = evidence_reader(policy.evidence, stages, policy.classes)

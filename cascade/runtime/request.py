@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from cascade.core.inputs import InputSpec
 from cascade.core.kernels import all_finite
 from cascade.core.rows import as_batch, n_rows
 from cascade.errors import ConfigurationError, EmptyBatch, InputMismatch, NotFinite
+from cascade.runtime.ready import INFINITE
 from cascade.runtime.single import Terms
 
 _INFEASIBLE = ("fastest", "raise", "prior")
@@ -42,8 +44,8 @@ def deadline_of(start_ms: float, budget_ms: float | None, deadline_ms: float | N
     """
     if budget_ms is None:
         if deadline_ms is None:
-            return float("inf")
-        if np.isnan(deadline_ms):
+            return INFINITE
+        if math.isnan(deadline_ms):
             raise ConfigurationError("expected deadline_ms as an instant on the predictor's clock, got NaN")
         return float(deadline_ms)
     if deadline_ms is not None:
@@ -64,18 +66,20 @@ class InputCheck:
         Refuse NaN and infinity in float arrays.
     """
 
-    __slots__ = ("_check_finite", "_dtype", "_shape", "_spec")
+    __slots__ = ("_check_finite", "_dtype", "_is_finite", "_shape", "_spec")
 
     def __init__(self, spec: InputSpec | None, check_finite: bool) -> None:
         self._spec = spec
         self._shape = None if spec is None else spec.shape
         self._dtype = _numpy_dtype(spec)
         self._check_finite = check_finite
+        floating = check_finite and self._dtype is not None and self._dtype.kind == "f"
+        self._is_finite = _finite_check(self._dtype) if floating else None
 
     def one(self, x: Any, preprocess: Callable[[Any], Any] | None) -> Any:
         """A batch of one item, preprocessed and checked."""
         if preprocess is None and type(x) is np.ndarray and x.shape == self._shape and x.dtype == self._dtype:
-            if self._refuses(x):
+            if self._is_finite is not None and not self._is_finite(x.ravel()):
                 raise _not_finite()
             return x[None]
         batch = as_batch(x)
@@ -119,11 +123,8 @@ class InputCheck:
                     f"expected an item of shape {self._shape} and dtype {self._spec and self._spec.dtype}, as fitted, "
                     f"got shape {tuple(batch.shape[1:])} and dtype {batch.dtype}: reshape or convert the input"
                 )
-        if type(batch) is np.ndarray and self._refuses(batch):
+        if self._check_finite and type(batch) is np.ndarray and batch.dtype.kind == "f" and not _finite_check(batch.dtype)(batch.ravel()):
             raise _not_finite()
-
-    def _refuses(self, array: Any) -> bool:
-        return self._check_finite and array.dtype.kind == "f" and not _is_finite(array)
 
     def _same_dtype(self, batch: Any) -> bool:
         if type(batch) is np.ndarray:
@@ -149,10 +150,9 @@ def _numpy_dtype(spec: InputSpec | None) -> Any:
         return None
 
 
-def _is_finite(array: Any) -> bool:
-    if array.dtype.itemsize < 4:
-        return bool(np.isfinite(array).all())
-    return bool(all_finite(array.ravel()))
+def _finite_check(dtype: Any) -> Callable[[Any], bool]:
+    """What says whether a flat array of a floating dtype is finite; the compiled kernel knows no half precision."""
+    return all_finite if dtype.itemsize >= 4 else lambda flat: bool(np.isfinite(flat).all())
 
 
 def _not_finite() -> NotFinite:

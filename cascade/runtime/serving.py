@@ -58,15 +58,17 @@ class Server:
         ConfigurationError
             If an argument cannot work.
         """
-        start_ms = self._now()
-        stop_at_ms = deadline_of(start_ms, budget_ms, deadline_ms)
-        terms = self.terms
+        start_ms, terms = self._now(), self.terms
+        if deadline_ms is None and budget_ms is not None and budget_ms >= 0.0:
+            deadline = start_ms + budget_ms
+        else:
+            deadline = deadline_of(start_ms, budget_ms, deadline_ms)
         if infeasible is not None or abstain_below is not None:
             terms = checked_terms(
                 terms.infeasible if infeasible is None else infeasible,
                 terms.abstain_below if abstain_below is None else abstain_below,
             )
-        return Request(start_ms, stop_at_ms, stop_at_ms - self._reserve_ms, terms)
+        return Request(start_ms, deadline, deadline - self._reserve_ms, terms)
 
     def one(self, ready: ReadyPolicy, x: Any, request: Request) -> Prediction:
         """The answer to one item."""
@@ -75,11 +77,11 @@ class Server:
         wait_ms = lane.acquire()
         try:
             walk = walk_to_the_end(ready, lane, now, batch, request)
-            ran_ms = now()
             answer = prediction_of(walk, ready, request, postprocess=self._postprocess, now=now, wait_ms=wait_ms)
             lane.counters.count_answer(answer)
             # What happens after the last stage is paid from the budget too: the dearest of late is kept back.
-            self._reserve_ms = max(0.95 * self._reserve_ms, now() - ran_ms)
+            after_ms = request.start_ms + answer.latency_ms - walk.stopped_ms
+            self._reserve_ms = after_ms if after_ms > 0.95 * self._reserve_ms else 0.95 * self._reserve_ms
         finally:
             lane.release()
         return answer

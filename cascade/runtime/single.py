@@ -69,7 +69,8 @@ def walk_to_the_end(ready: ReadyPolicy, lane: Lane, now: Callable[[], float], ba
     stop_at_ms, terms = request.stop_at_ms, request.terms
     walk = Walk(ready, batch, request.budget_ms)
     while True:
-        action = walk.next_stage(stop_at_ms - now(), lane)
+        walk.stopped_ms = now()
+        action = walk.next_stage(stop_at_ms - walk.stopped_ms, lane)
         if action == STOP:
             return walk
         if action == INFEASIBLE:

@@ -35,6 +35,10 @@ class Walk:
         Their names, in order.
     confidence : float
         Probability, in [0, 1], that the label is right; 0 before any evidence.
+    state : ndarray
+        The evidence, as the policy's reader keeps it.
+    stopped_ms : float
+        Instant of the last decision; kept by whoever asks for it.
     is_degraded : bool
         True once less was run than was planned.
     """
@@ -47,11 +51,12 @@ class Walk:
         "_lookup",
         "_planned_left_ms",
         "_ready",
-        "_state",
         "confidence",
         "evidence_set",
         "is_degraded",
         "path",
+        "state",
+        "stopped_ms",
     )
 
     def __init__(self, ready: ReadyPolicy, batch: Any, budget_ms: float) -> None:
@@ -59,7 +64,7 @@ class Walk:
         self._batch = batch
         self._lookup: Lookup = ready.lookup(budget_ms)
         self._planned_left_ms = budget_ms
-        self._state = ready.reader.new_state()
+        self.state = ready.reader.new_state()
         self.confidence = 0.0
         self._carries: dict[int, Any] | None = None
         self._failed = 0
@@ -67,16 +72,7 @@ class Walk:
         self.evidence_set = 0
         self.path: tuple[str, ...] = ()
         self.is_degraded = False
-
-    @property
-    def label_index(self) -> int:
-        """Top class of the evidence there is."""
-        return int(self._state[-1])
-
-    @property
-    def probs(self) -> Any:
-        """Pooled class probabilities, shape (c,): a view of what the next stage overwrites."""
-        return self._ready.reader.probs(self._state)
+        self.stopped_ms = 0.0
 
     def next_stage(self, left_ms: float, lane: Lane) -> int:
         """The stage to run now, `STOP` to answer, or `INFEASIBLE` if nothing has run and nothing fits.
@@ -102,10 +98,10 @@ class Walk:
         """Run stage j and read what it says; False if it failed."""
         carry = None if self._carries is None else self._carries.get(self._ready.requires[j])
         try:
-            output, carry_out = lane.run(j, self._batch, 1, carry)
+            output, carry_out = lane.run(j, self._batch, carry)
             after = self.evidence_set | 1 << j
             try:
-                self.confidence = self._ready.reader.absorb_one(self._state, j, after, output)
+                self.confidence = self._ready.reader.absorb_one(self.state, j, after, output)
             except StageError:
                 lane.reject(j)
                 raise
@@ -114,13 +110,14 @@ class Walk:
             self._fault = fault
             self.is_degraded = True
             return False
-        lane.accept(j)
+        if lane.troubled:
+            lane.accept(j)
         if carry_out is not None:
             if self._carries is None:
                 self._carries = {}
             self._carries[j] = carry_out
         self.evidence_set = after
-        self.path = (*self.path, self._ready.stages[j].name)
+        self.path = (*self.path, self._ready.names[j])
         self._planned_left_ms -= self._ready.mean_ms[j]
         return True
 

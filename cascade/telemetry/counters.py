@@ -57,7 +57,7 @@ class Counters:
         "_latency_ms",
         "_max_latency_ms",
         "_n_batched",
-        "_n_in_time",
+        "_n_late",
         "_n_timed",
         "_n_timed_otherwise",
         "_paths",
@@ -66,7 +66,7 @@ class Counters:
     )
 
     def __init__(self) -> None:
-        self._n_batched = self._n_in_time = self._n_timed = self._n_timed_otherwise = 0
+        self._n_batched = self._n_late = self._n_timed = self._n_timed_otherwise = 0
         self._latency_ms = self._max_latency_ms = self._wait_ms = 0.0
         self._paths: dict[tuple[str, ...], int] = {}
         self._statuses: dict[str, int] = {}
@@ -77,20 +77,22 @@ class Counters:
         self._n_timed += 1
         path, latency_ms = answer.path, answer.latency_ms
         self._paths[path] = self._paths.get(path, 0) + 1
-        if answer.in_time:
-            self._n_in_time += 1
-        if answer.status is not _ANSWERED:
-            self._count_status(answer.status.value, 1)
-            self._n_timed_otherwise += 1
         self._latency_ms += latency_ms
-        self._wait_ms += answer.queue_wait_ms
         if latency_ms > self._max_latency_ms:
             self._max_latency_ms = latency_ms
+        # What is rare is counted, so that the usual answer touches little.
+        if answer.queue_wait_ms:
+            self._wait_ms += answer.queue_wait_ms
+        if not answer.in_time:
+            self._n_late += 1
+        if answer.status is not _ANSWERED:
+            self._n_timed_otherwise += 1
+            self._count_status(answer.status.value, 1)
 
     def count_batch(self, paths: Mapping[tuple[str, ...], int], statuses: Mapping[str, int], n_in_time: int) -> None:
         """Count the items of one batch."""
         self._n_batched += sum(paths.values())
-        self._n_in_time += n_in_time
+        self._n_late += sum(paths.values()) - n_in_time
         for path, n in paths.items():
             self._paths[path] = self._paths.get(path, 0) + n
         for status, n in statuses.items():
@@ -105,7 +107,7 @@ class Counters:
         n = max(self._n_timed, 1)
         return Stats(
             self._n_timed + self._n_batched,
-            self._n_in_time,
+            self._n_timed + self._n_batched - self._n_late,
             MappingProxyType(self._by_status()),
             MappingProxyType(dict(self._paths)),
             MappingProxyType(dict(self._faults)),

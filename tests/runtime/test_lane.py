@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cascade.errors import StageError, StageOutputError
+from cascade.errors import StageError
 from cascade.runtime.lane import LEAVE_THREADS, Lane
 from cascade.telemetry.counters import Counters
 from cascade.testing.fakes import FakeStage
@@ -17,15 +17,9 @@ def lane_of(*stages, clock, n_threads=1):
 def test_a_failing_stage_is_counted_and_its_error_is_the_cause(clock):
     lane = lane_of(FailingStage(FakeStage("a", np.eye(2))), clock=clock)
     with lane, pytest.raises(StageError, match="stage 'a' raised RuntimeError") as caught:
-        lane.run(0, X, 2)
+        lane.run(0, X)
     assert isinstance(caught.value.__cause__, RuntimeError)
     assert lane.counters.snapshot().n_faults == {"a": 1}
-
-
-def test_a_stage_that_drops_rows_is_an_error(clock):
-    lane = lane_of(FakeStage("a", lambda batch: np.eye(2)[:1]), clock=clock)
-    with lane, pytest.raises(StageOutputError, match="1 rows for a batch of 2"):
-        lane.run(0, X, 2)
 
 
 def test_three_rejections_fence_a_stage_and_time_frees_it(clock):
@@ -50,6 +44,6 @@ def test_threads_are_limited_while_the_lane_is_in_use_and_given_back(clock, n_th
 def test_the_lane_is_free_again_after_an_error(clock):
     lane = lane_of(FailingStage(FakeStage("a", np.eye(2)), on_calls=[1]), clock=clock)
     with pytest.raises(StageError), lane:
-        lane.run(0, X, 2)
+        lane.run(0, X)
     with lane:
-        assert lane.run(0, X, 2)[0].tolist() == np.eye(2).tolist()
+        assert lane.run(0, X)[0].tolist() == np.eye(2).tolist()
