@@ -27,14 +27,19 @@ writes into the folder: curve.png, results.json, policy.json, service.json. Take
 """
 
 _FIT_EXAMPLES = """\
-the npz file holds
+an npz file holds what cascade.Outcomes.save wrote, or the arrays
   labels                     (n,)       the true labels
   probs                      (n, K, c)  class probabilities of K models, or instead of them
   predictions, confidence    (n, K)     the label each model chose, and how sure it was, in [0, 1]
   stages, classes            (K,), (c,) optional: the models' names; the labels of the columns of probs
 
+a CSV file, its name ending in .csv, holds a row for each item under the columns
+  label                                 the true label
+  NAME_label, NAME_confidence           for every model NAME: the label it chose, and how sure it was, in [0, 1]
+
 examples:
   cascade fit --data arrays.npz --costs 0.3,2.1,9.0 --out policy.json
+  cascade fit --data answers.csv --costs 0.3,2.1,9.0 --out policy.json
   cascade fit --data arrays.npz --service service.json --max-accuracy-drop 0.002 --out policy.json
 """
 
@@ -87,7 +92,9 @@ def _add_demo(commands: Any) -> None:
 
 def _add_fit(commands: Any) -> None:
     parser = _command(commands, "fit", "fit a policy on saved model outputs", _FIT_EXAMPLES)
-    parser.add_argument("--data", type=Path, required=True, metavar="NPZ", help="what the models said, and the labels")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="FILE", help="npz or CSV: what the models said, and the labels"
+    )
     parser.add_argument("--costs", type=_numbers, metavar="A,B,...", help="cost per item of each model, in any unit")
     parser.add_argument(
         "--service",

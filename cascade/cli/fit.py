@@ -7,7 +7,6 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from zipfile import is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,11 +57,11 @@ def run(options: Namespace) -> None:
     Raises
     ------
     DataError
-        If the arrays cannot be used, or are too few to keep some back.
+        If the file cannot be read, its arrays cannot be used, or are too few to keep some back.
     ConfigurationError
         If neither costs nor service times are given, or they do not fit the stages.
     """
-    outcomes = load_outcomes(options.data)
+    outcomes = Outcomes.load(options.data)
     service = _service(outcomes, options.costs, options.service)
     known, held_out = _split(outcomes, options.held_out, options.seed)
     policy = fit_policy(known, service, options.max_accuracy_drop, options.seed)
@@ -76,19 +75,6 @@ def run(options: Namespace) -> None:
     print("prices are in accuracy per millisecond, or per unit of cost where times were not measured\n")
     print(_table(policies, singles, measured=options.service is not None))
     print(f"\nsaved {options.out}; 'cascade explain --policy {options.out} --budget-ms ...' says what it does")
-
-
-def load_outcomes(path: Path) -> Outcomes:
-    """The table in an npz file; an array alone, or what only looks like an archive, is refused in words too.
-
-    Raises
-    ------
-    DataError
-        If the file is no such archive, or its arrays cannot be used.
-    """
-    if path.is_file() and not is_zipfile(path):
-        raise DataError(f"expected an npz file of several arrays at {path}: save them with numpy.savez")
-    return Outcomes.load(path)
 
 
 def policy_lines(policy: Policy, held_out: Outcomes) -> list[Line]:

@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,21 @@ from cascade.core.outcome_fields import (
 from cascade.core.scores import as_numbers
 from cascade.errors import ConfigurationError, DataError, NotFinite
 
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+    # An encrypted member, or one of a later version of zip.
+    RuntimeError,
+    # NumPy reads a header as Python, and a damaged one may ask for any shape.
+    SyntaxError,
+    TokenError,
+    MemoryError,
+)
+"""What zipfile and NumPy raise on an archive that is damaged, or not written by NumPy."""
+
 
 def fields_of_file(path: Path) -> Fields:
     """The fields of the table in a ``.csv`` file, or else in an npz archive; raises as `Outcomes.load`."""
@@ -45,9 +61,8 @@ def fields_of_file(path: Path) -> Fields:
             arrays["predictions"], arrays["confidence"], arrays["labels"], stages=stages, classes=classes
         )
     else:
-        raise DataError(
-            f"expected arrays labels and probs, or labels, predictions and confidence in {path}, got {sorted(arrays)}: rename them"
-        )
+        got = f"{sorted(arrays)}: rename them" if arrays else "no array: save them with numpy.savez"
+        raise DataError(f"expected arrays labels and probs, or labels, predictions and confidence in {path}, got {got}")
     return fields | _recorded(arrays)
 
 
@@ -82,7 +97,10 @@ def write_fields(path: Path, fields: Fields) -> None:
 def _fields_of_log_probs(
     log_probs: Any, labels: Any, stages: Sequence[str] | None, classes: Sequence[Hashable] | None
 ) -> Fields:
-    truth, table = some_labels(labels), as_numbers(log_probs, "log_probs").astype(np.float32)
+    truth = some_labels(labels)
+    # What is beyond float32 becomes an infinity, which is refused below.
+    with np.errstate(over="ignore"):
+        table = as_numbers(log_probs, "log_probs").astype(np.float32)
     check_score_shape(table, "log_probs")
     check_length(truth, table.shape[0])
     if not np.isfinite(table).all():
@@ -124,16 +142,51 @@ def _label_array(labels: Sequence[Hashable]) -> NDArray[Any]:
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
+    _check_archive(path)
     try:
-        with zipfile.ZipFile(path):
-            # Told from other files here: for these numpy would offer to unpickle.
-            pass
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        with zipfile.ZipFile(path) as archive:
+            members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            return {info.filename.removesuffix(".npy"): _array_in(archive, info) for info in members}
+    except _DAMAGE as error:
         raise DataError(
-            f"expected an npz file of arrays without objects at {path}: {error}; save arrays with numpy.savez"
+            f"expected an npz archive of whole arrays without objects at {path}, got one that cannot be read ({error}): "
+            "copy it again, or save it again, with Outcomes.save or with numpy.savez and labels that are texts or whole numbers"
         ) from error
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse a file that is no complete archive, by what it looks like."""
+    try:
+        with path.open("rb") as file:
+            start, is_archive = file.read(6), zipfile.is_zipfile(file)
+    except OSError as error:
+        raise _unopened(path, error) from error
+    if is_archive:
+        return
+    if not start:
+        got = "an empty file: save it again with Outcomes.save or numpy.savez"
+    elif start.startswith(b"PK"):
+        got = "one whose end is missing: copy it again, or save it again"
+    elif start == np.lib.format.MAGIC_PREFIX:
+        got = "a single array: save all arrays in one file with numpy.savez"
+    else:
+        got = f"another kind of file (it begins with {start!r}): save arrays with numpy.savez, and name a CSV file .csv"
+    raise DataError(f"expected an npz archive at {path}, got {got}")
+
+
+def _array_in(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{info.filename} is compressed in a way that NumPy does not write")
+    with archive.open(info.filename) as member:
+        # For what is no array numpy.load would offer to unpickle.
+        array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+        # The checksum is compared at the end only, which a damaged header may not reach.
+        member.read()
+    return array
+
+
+def _unopened(path: Path, error: OSError) -> DataError:
+    return DataError(f"expected a file of outcomes at {path}, got {error.strerror!r} on opening it: check the path")
 
 
 def _read_csv(path: Path) -> dict[str, Any]:
@@ -142,8 +195,13 @@ def _read_csv(path: Path) -> dict[str, Any]:
         # Spreadsheets put a byte order mark in front.
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = [line for line in csv.reader(file, strict=True) if line]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"expected a CSV file in UTF-8 at {path}: {error}") from error
+    except OSError as error:
+        raise _unopened(path, error) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"expected a CSV file in UTF-8 at {path}, got what does not read as one ({error}): "
+            "save it as UTF-8, and name an npz archive .npz"
+        ) from error
     header, rows = [name.strip() for name in lines[0]] if lines else [], lines[1:]
     stages = _stages_of(header, path)
     for i, row in enumerate(rows):

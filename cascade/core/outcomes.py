@@ -233,12 +233,13 @@ class Outcomes:
         Parameters
         ----------
         path : str or Path
-            Ends in ``.csv`` for CSV.
+            Ends in ``.csv`` for CSV; anything else is read as npz.
 
         Raises
         ------
         DataError
-            If the file cannot be read or lacks an array; the message lists what is there.
+            If the file is missing, damaged or of another kind, or lacks an array; the message lists what is there. Also if its
+            arrays cannot be used, as in `from_probs` and `from_predictions`.
         """
         return cls(**fields_of_file(Path(path)))
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cascade.cli import main
+from cascade.core.outcomes import Outcomes
 from cascade.core.policy import Policy
 from cascade.core.service import ServiceTable
 
@@ -111,7 +112,9 @@ def test_service_times_of_other_stages_are_refused(arrays, out, tmp_path, capsys
 
 def test_a_file_that_is_not_there_is_named(tmp_path, out, capsys):
     assert fit(tmp_path / "none.npz", out, "--costs", "1,2") == 2
-    assert "error: expected an npz file of arrays without objects at" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: expected a file of outcomes at ")
+    assert "none.npz, got 'No such file or directory' on opening it: check the path" in line
 
 
 def test_a_file_without_labels_lists_what_it_has(tmp_path, out, capsys):
@@ -125,10 +128,54 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path, out, content, capsys):
     (tmp_path / "arrays.npz").write_bytes(content)
     assert fit(tmp_path / "arrays.npz", out, "--costs", "1,2") == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: expected an npz file of several arrays at ")
+    assert line.startswith("error: expected an npz archive at ")
 
 
 def test_a_single_array_is_refused(tmp_path, out, capsys):
     np.save(tmp_path / "array.npy", np.zeros((3, 2)))
     assert fit(tmp_path / "array.npy", out, "--costs", "1,2") == 2
-    assert "error: expected an npz file of several arrays at" in capsys.readouterr().err
+    assert "got a single array: save all arrays in one file with numpy.savez" in capsys.readouterr().err
+
+
+def answers_as_csv(arrays, path):
+    """What the models of the arrays say, a row for each item."""
+    table = Outcomes.load(arrays)
+    with path.open("w", encoding="utf-8") as file:
+        print("label", *(f"{name}_label,{name}_confidence" for name in table.stages), sep=",", file=file)
+        for truth, said, sure in zip(table.labels, table.predicted, table.confidence, strict=True):
+            print(truth, *(f"{label},{trust}" for label, trust in zip(said, sure, strict=True)), sep=",", file=file)
+    return path
+
+
+def test_a_sheet_of_answers_is_fitted_too(arrays, tmp_path, out, capsys):
+    assert fit(answers_as_csv(arrays, tmp_path / "answers.csv"), out, "--costs", "0.3,2.1,9.0") == 0
+    policy = Policy.load(out)
+    assert policy.stages == ("small", "middle", "big")
+    assert policy.classes == (0, 1, 2, 3)
+    assert "fitted on 450 rows" in capsys.readouterr().out
+
+
+def test_saved_outcomes_give_the_policy_of_the_arrays_they_came_from(arrays, tmp_path, capsys):
+    Outcomes.load(arrays).save(tmp_path / "outcomes.npz")
+    for data, name in ((arrays, "a.json"), (tmp_path / "outcomes.npz", "b.json")):
+        assert fit(data, tmp_path / name, "--costs", "1,2,4") == 0
+    assert (tmp_path / "a.json").read_text() == (tmp_path / "b.json").read_text()
+
+
+def test_a_sheet_with_other_columns_names_them(tmp_path, out, capsys):
+    (tmp_path / "answers.csv").write_text("truth,small\n1,1\n")
+    assert fit(tmp_path / "answers.csv", out, "--costs", "1,2") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "error: expected the columns label, then <stage>_label and <stage>_confidence for every stage"
+    )
+    assert line.endswith("got 'truth', 'small': rename them")
+
+
+def test_the_help_names_both_kinds_of_files(capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "--help"])
+    text = capsys.readouterr().out
+    assert "--data FILE" in text
+    assert "--data answers.csv" in text
+    assert "NAME_label, NAME_confidence" in text
