@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cascade.core.evidence import members_of
-from cascade.core.kernels import loglinear_moments, pool_loglinear
+from cascade.core.fit_kernels import loglinear_moments
+from cascade.core.kernels import pool_loglinear
 from cascade.core.outcomes import FeatureArray
 from cascade.core.records import FloatArray, IntArray
 

@@ -11,7 +11,8 @@ from scipy.optimize import minimize
 
 from cascade.calibration.pooling import PooledFit
 from cascade.core.evidence import members_of
-from cascade.core.kernels import pool_stacked, stacked_gradient
+from cascade.core.fit_kernels import stacked_gradient
+from cascade.core.kernels import pool_stacked
 from cascade.core.outcomes import FeatureArray
 from cascade.core.records import FloatArray, IntArray
 

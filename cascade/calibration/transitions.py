@@ -12,8 +12,8 @@ from scipy.optimize import isotonic_regression
 from scipy.special import expit
 
 from cascade.core.evidence import reachable_sets
+from cascade.core.fit_kernels import blur_moves, joint_counts
 from cascade.core.induction import Statistics
-from cascade.core.kernels import blur_moves, joint_counts
 from cascade.core.records import FloatArray, IntArray
 
 MAX_BINS = 48

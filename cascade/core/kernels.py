@@ -1,32 +1,21 @@
-"""The compiled kernels: leaf functions on plain arrays, each with a NumPy twin in the tests.
+"""The compiled kernels of evidence: encode what a stage said, pool, recalibrate.
 
-May import numba; knows no value of the package. Compiled code is cached on disk where a cache
-directory can be written, and compiled afresh in memory where none can.
+Leaf functions on plain arrays, each with a NumPy twin in the tests; knows no value of the package.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
+
+from cascade.core.compiled import compiled
 
 LOG_FLOOR = math.log(1e-12)
 """Smallest log-probability kept: zero probabilities would rule a class out for good."""
 
 _EDGE = 1e-12
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def compiled(function: _F) -> _F:
-    """The function compiled by numba, cached on disk if a cache directory is writable."""
-    try:
-        return cast("_F", numba.njit(cache=True, nogil=True)(function))
-    except RuntimeError:
-        # numba raises when neither __pycache__ nor the user's cache directory can be written.
-        return cast("_F", numba.njit(nogil=True)(function))
 
 
 @compiled
@@ -175,120 +164,6 @@ def absorb_scores(scores: Any, as_logits: bool, slot: int, after: int, params: A
     top = _softmax(probs)
     state[-1] = _first_maximum(probs)
     return recalibrate(top, params[-2], params[-1])
-
-
-@compiled
-def loglinear_moments(
-    features: Any, labels: Any, members: Any, weights: Any, bias: Any, folds: Any, nll: Any, gradient: Any, hessian: Any
-) -> None:
-    """Negative log-likelihood of log-linear pooling with its derivatives, summed per fold.
-
-    ``features`` (n, K, c), ``labels`` (n,), ``members`` (s,), ``weights`` (s,), ``bias`` (c,) or (0,) for
-    none, ``folds`` (n,); added to: ``nll`` (F,), ``gradient`` (F, p), ``hessian`` (F, p, p) with
-    p = s, plus c if there is a bias.
-    """
-    n, _, c = features.shape
-    s = members.shape[0]
-    with_bias = bias.shape[0] > 0
-    z = np.empty(c)
-    mean = np.empty(s)
-    for i in range(n):
-        f, y = folds[i], labels[i]
-        for k in range(c):
-            z[k] = bias[k] if with_bias else 0.0
-        for a in range(s):
-            for k in range(c):
-                z[k] += weights[a] * features[i, members[a], k]
-        top = z.max()
-        total = 0.0
-        own = z[y]
-        for k in range(c):
-            z[k] = math.exp(z[k] - top)
-            total += z[k]
-        nll[f] += math.log(total) + top - own
-        for a in range(s):
-            mean[a] = 0.0
-            for k in range(c):
-                mean[a] += z[k] * features[i, members[a], k]
-            mean[a] /= total
-            gradient[f, a] += mean[a] - features[i, members[a], y]
-        for a in range(s):
-            for b in range(a + 1):
-                second = 0.0
-                for k in range(c):
-                    second += z[k] * features[i, members[a], k] * features[i, members[b], k]
-                hessian[f, a, b] += second / total - mean[a] * mean[b]
-        if with_bias:
-            for k in range(c):
-                p = z[k] / total
-                gradient[f, s + k] += p
-                hessian[f, s + k, s + k] += p
-                for a in range(s):
-                    hessian[f, s + k, a] += p * (features[i, members[a], k] - mean[a])
-                for b in range(k + 1):
-                    hessian[f, s + k, s + b] -= p * z[b] / total
-            gradient[f, s + y] -= 1.0
-
-
-@compiled
-def stacked_gradient(
-    features: Any, labels: Any, rows: Any, members: Any, tables: Any, bias: Any, grad_tables: Any, grad_bias: Any
-) -> float:
-    """Summed negative log-likelihood of `pool_stacked` over ``rows``; adds its gradient to the last two arrays."""
-    c = bias.shape[0]
-    z = np.empty(c)
-    loss = 0.0
-    for i in rows:
-        y = labels[i]
-        for k in range(c):
-            z[k] = bias[k]
-        for a in range(members.shape[0]):
-            label, u, v = int(features[i, members[a], 0]), features[i, members[a], 1], features[i, members[a], 2]
-            for k in range(c):
-                z[k] += tables[a, label, 0, k] + u * tables[a, label, 1, k] + v * tables[a, label, 2, k]
-        top = z.max()
-        own = z[y]
-        total = 0.0
-        for k in range(c):
-            z[k] = math.exp(z[k] - top)
-            total += z[k]
-        loss += math.log(total) + top - own
-        for k in range(c):
-            z[k] /= total
-        z[y] -= 1.0
-        for k in range(c):
-            grad_bias[k] += z[k]
-        for a in range(members.shape[0]):
-            label, u, v = int(features[i, members[a], 0]), features[i, members[a], 1], features[i, members[a], 2]
-            for k in range(c):
-                grad_tables[a, label, 0, k] += z[k]
-                grad_tables[a, label, 1, k] += u * z[k]
-                grad_tables[a, label, 2, k] += v * z[k]
-    return loss
-
-
-@compiled
-def joint_counts(before: Any, after: Any, counts: Any) -> None:
-    """Add one to ``counts[before[i], after[i]]`` for every item i."""
-    for i in range(before.shape[0]):
-        counts[before[i], after[i]] += 1.0
-
-
-@compiled
-def blur_moves(counts: Any, width: float, out: Any) -> None:
-    """Add to ``out`` (B, B) the counts of moves between bins, blurred over equal moves from bin to bin.
-
-    A move from b to b' also counts, with Gaussian weight of the shift, as the move from b + shift to b' + shift; moves
-    beyond the last bin end there. Blurring whole moves adds no spread to where a move ends.
-    """
-    n_bins = counts.shape[0]
-    reach = int(3.0 * width) + 1
-    for shift in range(-reach, reach + 1):
-        weight = math.exp(-0.5 * (shift / width) ** 2)
-        for b in range(max(0, -shift), min(n_bins, n_bins - shift)):
-            for k in range(n_bins):
-                if counts[b, k] > 0.0:
-                    out[b + shift, min(max(k + shift, 0), n_bins - 1)] += weight * counts[b, k]
 
 
 @compiled

@@ -78,15 +78,14 @@ class Lookup:
         self._time_edges: list[float] = (table.time_edges_ms - ROUNDING_MS).tolist()
         self.ample_ms = max((edge for edge in self._time_edges if edge < float("inf")), default=0.0)
         self._edges: list[list[float]] = (table.edges - table.slack).tolist()
-        # Bytes index faster than arrays or lists of ints; STOP becomes 255.
+        # Bytes index faster than arrays or lists of ints; STOP becomes 255. Less than no time left is no time left.
         self._actions: list[list[bytes]] = [
-            [row.astype(np.uint8).tobytes() for row in by_time] for by_time in table.actions
+            [row.astype(np.uint8).tobytes() for row in (by_time[0], *by_time)] for by_time in table.actions
         ]
 
     def action(self, evidence_set: int, confidence: float, left_ms: float) -> int:
         """The stage to run next, or 255 to stop."""
-        time_class = bisect_right(self._time_edges, left_ms) - 1
-        row = self._actions[evidence_set][max(0, time_class)]
+        row = self._actions[evidence_set][bisect_right(self._time_edges, left_ms)]
         return row[bisect_right(self._edges[evidence_set], confidence)]
 
 

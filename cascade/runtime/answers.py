@@ -75,7 +75,7 @@ def prediction_of(
     """The answer of a walk that waited ``wait_ms`` for the lane."""
     answer = OpenPrediction()
     if walk.evidence_set:
-        index, probs = ready.reader.pooled(walk.state)
+        index, probs = ready.pooled(walk.state)
         confidence = walk.confidence
     else:
         index, probs = int(ready.prior.argmax()), ready.prior.copy()

@@ -175,12 +175,9 @@ class BatchRunner:
             batch = wave.batch
             part = batch if len(rows) == n_rows(batch) and (np.diff(rows) == 1).all() else take_rows(batch, rows)
             output, carry = self._lane.run(j, part, self._carry_for(wave, ready.requires[j], rows))
-            try:
-                wave.features[rows, j] = ready.reader.encode(j, output, len(rows))
-            except StageError:
-                self._lane.reject(j)
-                raise
+            wave.features[rows, j] = ready.reader.encode(j, output, len(rows))
         except StageError as fault:
+            self._lane.reject(j)
             wave.failed |= 1 << j
             wave.fault = fault
             return False

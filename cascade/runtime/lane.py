@@ -39,6 +39,7 @@ class Lane:
 
     def __init__(self, stages: Sequence[RunnableStage], clock: Clock, n_threads: int, counters: Counters) -> None:
         self.stages = tuple(stages)
+        self._runs = [stage.run for stage in stages]
         self.counters = counters
         self.breakers = [Breaker() for _ in stages]
         self.troubled = 0
@@ -51,7 +52,7 @@ class Lane:
     def acquire(self) -> float:
         """Take the lane; the milliseconds that this had to wait. Whoever takes it must `release` it."""
         waited_ms = 0.0
-        if not self._lock.acquire(False):  # noqa: FBT003 - by name it takes twice as long
+        if not self._lock.acquire(False):
             asked_ms = self._now()
             self._lock.acquire()
             waited_ms = self._now() - asked_ms
@@ -70,7 +71,7 @@ class Lane:
         self.release()
 
     def run(self, j: int, batch: Any, carry: Any = None) -> tuple[Any, Any]:
-        """One call of stage j while the lane is held; what it returned is for the caller to check, and to `reject`.
+        """One call of stage j while the lane is held; who reads what it returned also says `accept` or `reject`.
 
         Raises
         ------
@@ -78,13 +79,12 @@ class Lane:
             If the model raises; the cause is attached.
         """
         try:
-            return self.stages[j].run(batch, carry)
+            return self._runs[j](batch, carry)
         except Exception as error:
-            self.reject(j)
             raise StageError(f"stage {self.stages[j].name!r} raised {type(error).__name__}: {error}") from error
 
     def reject(self, j: int) -> None:
-        """Stage j failed, or what it returned could not be used."""
+        """Stage j raised, or what it returned could not be used."""
         self.counters.count_fault(self.stages[j].name)
         self.breakers[j].note_failure(self._now())
         self.troubled |= 1 << j

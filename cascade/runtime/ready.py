@@ -38,6 +38,12 @@ class ReadyPolicy:
         self.classes = policy.classes
         self.requires = policy.requires
         self.reader = evidence_reader(policy.evidence, stages, policy.classes)
+        # Bound once: looking a method up twice costs every request a tenth of a microsecond.
+        self.new_state, self.absorb_one, self.pooled = (
+            self.reader.new_state,
+            self.reader.absorb_one,
+            self.reader.pooled,
+        )
         self.prior: FloatArray = policy.evidence.prior()
         self.mean_ms: list[float] = times.mean_ms.tolist()
         self.upper_ms: list[float] = times.upper_ms.tolist()

@@ -123,7 +123,12 @@ class InputCheck:
                     f"expected an item of shape {self._shape} and dtype {self._spec and self._spec.dtype}, as fitted, "
                     f"got shape {tuple(batch.shape[1:])} and dtype {batch.dtype}: reshape or convert the input"
                 )
-        if self._check_finite and type(batch) is np.ndarray and batch.dtype.kind == "f" and not _finite_check(batch.dtype)(batch.ravel()):
+        if (
+            self._check_finite
+            and type(batch) is np.ndarray
+            and batch.dtype.kind == "f"
+            and not _finite_check(batch.dtype)(batch.ravel())
+        ):
             raise _not_finite()
 
     def _same_dtype(self, batch: Any) -> bool:

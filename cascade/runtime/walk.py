@@ -64,7 +64,7 @@ class Walk:
         self._batch = batch
         self._lookup: Lookup = ready.lookup(budget_ms)
         self._planned_left_ms = budget_ms
-        self.state = ready.reader.new_state()
+        self.state = ready.new_state()
         self.confidence = 0.0
         self._carries: dict[int, Any] | None = None
         self._failed = 0
@@ -96,16 +96,14 @@ class Walk:
 
     def run(self, j: int, lane: Lane) -> bool:
         """Run stage j and read what it says; False if it failed."""
-        carry = None if self._carries is None else self._carries.get(self._ready.requires[j])
+        ready = self._ready
+        after = self.evidence_set | 1 << j
+        carry = None if self._carries is None else self._carries.get(ready.requires[j])
         try:
             output, carry_out = lane.run(j, self._batch, carry)
-            after = self.evidence_set | 1 << j
-            try:
-                self.confidence = self._ready.reader.absorb_one(self.state, j, after, output)
-            except StageError:
-                lane.reject(j)
-                raise
+            self.confidence = ready.absorb_one(self.state, j, after, output)
         except StageError as fault:
+            lane.reject(j)
             self._failed |= 1 << j
             self._fault = fault
             self.is_degraded = True
@@ -117,8 +115,8 @@ class Walk:
                 self._carries = {}
             self._carries[j] = carry_out
         self.evidence_set = after
-        self.path = (*self.path, self._ready.names[j])
-        self._planned_left_ms -= self._ready.mean_ms[j]
+        self.path = (*self.path, ready.names[j])
+        self._planned_left_ms -= ready.mean_ms[j]
         return True
 
     def fallback(self, lane: Lane) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import pytest
 
@@ -68,66 +67,7 @@ def test_stacked_pooling_adds_the_rows_of_the_labels_said():
     assert probs == pytest.approx(softmax(z), abs=1e-6)
 
 
-def test_derivatives_of_pooling_are_those_of_differences():
-    features = np.log(softmax(RNG.normal(size=(40, 2, 3)))).astype(np.float32)
-    labels, members, folds = RNG.integers(0, 3, 40), np.array([0, 1]), np.zeros(40, int)
-
-    def moments(params):
-        nll, gradient, hessian = np.zeros(1), np.zeros((1, 5)), np.zeros((1, 5, 5))
-        kernels.loglinear_moments(features, labels, members, params[:2], params[2:], folds, nll, gradient, hessian)
-        return nll[0], gradient[0], np.tril(hessian[0]) + np.tril(hessian[0], -1).T
-
-    params = RNG.normal(size=5)
-    _, gradient, hessian = moments(params)
-    for i in range(5):
-        step = np.zeros(5)
-        step[i] = 1e-5
-        above, below = moments(params + step), moments(params - step)
-        assert gradient[i] == pytest.approx((above[0] - below[0]) / 2e-5, abs=1e-4)
-        assert hessian[i] == pytest.approx((above[1] - below[1]) / 2e-5, abs=1e-3)
-
-
-def test_the_gradient_of_stacking_is_that_of_differences():
-    features = np.stack([RNG.integers(0, 3, (30, 1)), RNG.normal(size=(30, 1)), RNG.normal(size=(30, 1))], axis=2)
-    features = features.astype(np.float32)
-    labels, rows, members = RNG.integers(0, 3, 30), np.arange(30), np.array([0])
-
-    def loss(tables, bias):
-        g, h = np.zeros_like(tables), np.zeros_like(bias)
-        return kernels.stacked_gradient(features, labels, rows, members, tables, bias, g, h), g
-
-    tables, bias = RNG.normal(size=(1, 3, 3, 3)), RNG.normal(size=3)
-    _, gradient = loss(tables, bias)
-    for where in np.ndindex(tables.shape):
-        step = np.zeros_like(tables)
-        step[where] = 1e-5
-        slope = (loss(tables + step, bias)[0] - loss(tables - step, bias)[0]) / 2e-5
-        assert gradient[where] == pytest.approx(slope, abs=1e-4)
-
-
-def test_blurred_moves_keep_their_length():
-    counts = np.zeros((9, 9))
-    counts[4, 6] = 1.0
-    out = np.zeros((9, 9))
-    kernels.blur_moves(counts, 0.8, out)
-    rows, columns = np.nonzero(out)
-    assert set((columns - rows).tolist()) == {2} or columns.max() == 8
-    assert out[4, 6] == 1.0
-
-
 def test_finite_arrays_are_told_from_others():
     assert kernels.all_finite(np.array([1e300, -1e300]))
     assert not kernels.all_finite(np.array([1.0, np.nan], np.float32))
     assert not kernels.all_finite(np.array([np.inf, 1.0]))
-
-
-def test_kernels_compile_where_no_cache_can_be_written(monkeypatch):
-    real = numba.njit
-
-    def without_cache(**options):
-        if options.get("cache"):
-            raise RuntimeError("cannot cache function: no locator available")
-        return real(**options)
-
-    monkeypatch.setattr(numba, "njit", without_cache)
-    assert kernels.compiled(lambda x: x + 1)(1) == 2
