@@ -263,6 +263,7 @@ class Predictor:
         if inputs is None:
             raise ConfigurationError("expected sample inputs to warm up with, got none: pass a few rows")
         self._inputs.check(take_rows(inputs, np.arange(1)))
+        self._inputs.warm_up()
         run_first_requests(self._ready, self._lane, self._clock, inputs, self._server.terms)
 
     def close(self) -> None:

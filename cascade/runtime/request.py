@@ -131,6 +131,14 @@ class InputCheck:
         ):
             raise _not_finite()
 
+    def warm_up(self) -> None:
+        """Load the compiled check for arrays that may be written to, and for those that may not."""
+        if self._is_finite is not None:
+            frozen = np.zeros(1, self._dtype)
+            self._is_finite(frozen)
+            frozen.flags.writeable = False
+            self._is_finite(frozen)
+
     def _same_dtype(self, batch: Any) -> bool:
         if type(batch) is np.ndarray:
             return bool(self._dtype is None or batch.dtype == self._dtype)
