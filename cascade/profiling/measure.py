@@ -26,8 +26,8 @@ _N_BETWEEN_JUDGEMENTS = 50
 _STABLE_WITHIN = 0.05
 # A cell that lacks its fewest repeats may overrun by this factor.
 _OVERRUN = 4.0
-# A company that takes longer than this many times the stage itself would use up the time for its repeats.
-_DEAR_COMPANY = 10.0
+# A stage of a millisecond or more hardly notices what the caches held before; slow company would use up the time.
+_COMPANY_MS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,19 +141,18 @@ def _chain_before(stage: TimedStage, by_name: Mapping[str, TimedStage]) -> tuple
 
 
 def in_company(cells: Sequence[Sequence[Cell]], took_ms: Sequence[float]) -> list[list[Cell]]:
-    """The cells of each stage, each in the company of the fastest other stage that needs no exit before it.
+    """The cells of each stage, each in the company of the slowest other stage that its repeats can afford.
 
-    ``took_ms`` is what one row took each stage. A stage that is much faster than any such company is measured alone, so
-    that its repeats stay affordable.
+    ``took_ms`` is what one row took each stage. Company needs no exit before it, and takes no longer than the stage
+    itself, or no longer than a millisecond.
     """
     found = []
     for j, per_stage in enumerate(cells):
-        others = [i for i, each in enumerate(cells) if i != j and not each[0].before]
-        fastest = min(others, key=lambda i: took_ms[i], default=None)
-        if fastest is None or took_ms[fastest] > _DEAR_COMPANY * took_ms[j]:
-            found.append(list(per_stage))
-        else:
-            found.append([replace(cell, company=cells[fastest][0].stage) for cell in per_stage])
+        affordable_ms = max(took_ms[j], _COMPANY_MS)
+        others = [i for i, each in enumerate(cells) if i != j and not each[0].before and took_ms[i] <= affordable_ms]
+        slowest = max(others, key=lambda i: took_ms[i], default=None)
+        company = None if slowest is None else cells[slowest][0].stage
+        found.append([replace(cell, company=company) for cell in per_stage])
     return found
 
 

@@ -98,8 +98,8 @@ def profile(
 
     Notes
     -----
-    Each run follows, untimed, one row on the fastest other stage, as stages follow one another in a cascade: a stage that
-    runs again and again finds the processor's caches warm, and seems up to twice as fast as it will be.
+    Each run follows, untimed, one row on another stage that is no slower, as stages follow one another in a cascade: a
+    stage that runs again and again finds the processor's caches warm, and seems up to twice as fast as it will be.
 
     Quantiles are order statistics, the upper neighbour at each level, so those of few repeats are the maximum
     seen: the 0.999 quantile needs 1000 repeats to be more than that. A time that falls as the batch grows is
