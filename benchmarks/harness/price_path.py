@@ -11,7 +11,7 @@ from cascade.core.outcomes import Outcomes
 from cascade.core.policy import Policy
 
 N_PRICES = 40
-MAX_PRICES = 150
+MAX_PRICES = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def refined_prices(policy: Policy, outcomes: Outcomes, costs: np.ndarray) -> lis
     spent = [policy.replay(outcomes, price=price).mean_cost for price in prices]
     while len(prices) < MAX_PRICES:
         # Prices closer than this differ by one cell of one table: the jump between them cannot be split.
-        divisible = np.divide(prices[1:], prices[:-1]) > 1.0005
+        divisible = np.divide(prices[1:], prices[:-1]) > 1.002
         gaps = np.abs(np.diff(spent)) * divisible
         i = int(gaps.argmax())
         if gaps[i] < 0.005 * costs.max():

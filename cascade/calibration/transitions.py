@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
-from scipy.special import expit
+from scipy.special import betaln, expit
 
 from cascade.core.evidence import reachable_sets
 from cascade.core.fit_kernels import blur_moves, joint_counts
@@ -21,8 +21,8 @@ _ROWS_PER_BIN = 20
 _NARROW, _WIDE = 0.033, 0.16
 """Widths of the blur over transitions, as shares of the number of bins."""
 _WIDE_ROWS = 10.0
-_ACCURACY_ROWS = 200.0
-"""Rows that the mean recalibrated confidence of a bin counts for beside the bin's own outcomes."""
+_TRUSTS = np.array([3.0, 5.0, *(10.0 * 2.0 ** np.arange(9))])
+"""Rows that the mean recalibrated confidence of a bin may count for beside the bin's own outcomes."""
 
 
 def fit_recalibration(top: FloatArray, correct: NDArray[np.bool_]) -> FloatArray:
@@ -107,15 +107,29 @@ def _bin_accuracy(bins: IntArray, confidence: FloatArray, correct: NDArray[np.bo
     """Accuracy per bin, shrunk towards the mean confidence there and made monotone."""
     rows = np.bincount(bins, minlength=n_bins).astype(np.float64)
     trust = np.bincount(bins, confidence, minlength=n_bins)
-    right = np.bincount(bins, correct.astype(np.float64), minlength=n_bins)
+    right = np.bincount(bins[correct], minlength=n_bins).astype(np.float64)
     centre = np.where(rows > 0, trust / np.maximum(rows, 1.0), np.nan)
     filled = np.isnan(centre)
     if filled.any():
         known = np.flatnonzero(~filled)
         centre[filled] = np.interp(np.flatnonzero(filled), known, centre[known])
-    shrunk = (right + _ACCURACY_ROWS * centre) / (rows + _ACCURACY_ROWS)
-    monotone: FloatArray = isotonic_regression(shrunk, weights=rows + _ACCURACY_ROWS).x
+    counts_for = _rows_of_confidence(rows, right, centre)
+    shrunk = (right + counts_for * centre) / (rows + counts_for)
+    monotone: FloatArray = isotonic_regression(shrunk, weights=rows + counts_for).x
     return monotone
+
+
+def _rows_of_confidence(rows: FloatArray, right: FloatArray, centre: FloatArray) -> float:
+    """How many rows the mean confidence of each bin counts for, from how well it foretold the right answers of all bins.
+
+    Right answers are beta-binomial around the confidence. The weight is the harmonic mean over the posterior, since what
+    is averaged is the variance of the accuracies around the confidence, which is as one over the rows.
+    """
+    expected = np.clip(centre, 1e-3, 1.0 - 1e-3)
+    yes, no = _TRUSTS[:, None] * expected, _TRUSTS[:, None] * (1.0 - expected)
+    fit = (betaln(right + yes, rows - right + no) - betaln(yes, no)).sum(axis=1)
+    posterior = np.exp(fit - fit.max())
+    return float(posterior.sum() / (posterior / _TRUSTS).sum())
 
 
 def _transition(before: IntArray, after: IntArray, n_bins: int) -> NDArray[np.float32]:
