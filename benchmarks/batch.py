@@ -30,7 +30,7 @@ from cascade.stages.stage import Stage
 
 BAR = 1.05
 N_ROWS, N_FIT_ROWS = 10_000, 300
-N_REPEATS = 2
+N_REPEATS = 3
 
 
 class RecordedStage:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cascade.calibration.fit import fit_policy
+    from cascade.calibration.risk import control_risk
+    from cascade.core.certificate import Certificate
     from cascade.core.outcomes import Outcomes
     from cascade.core.policy import Policy
     from cascade.core.records import Prediction, StageOutput, Status
@@ -32,15 +34,20 @@ if TYPE_CHECKING:
         DataError,
         EmptyBatch,
         ForeignServiceWarning,
+        GuaranteeLostWarning,
         InputMismatch,
         LabelMismatch,
+        LabelShiftWarning,
         MissingExtra,
+        NotCertifiable,
         NotFinite,
         OverloadError,
         PolicyMismatch,
+        ReusedData,
         SmallSampleWarning,
         StageError,
         StageOutputError,
+        WeakConfidenceWarning,
     )
     from cascade.predictor import Predictor
     from cascade.profiling.profile import profile
@@ -53,14 +60,18 @@ __all__ = [
     "BudgetTooSmall",
     "CascadeError",
     "CascadeWarning",
+    "Certificate",
     "ConfigurationError",
     "CorruptPolicy",
     "DataError",
     "EmptyBatch",
     "ForeignServiceWarning",
+    "GuaranteeLostWarning",
     "InputMismatch",
     "LabelMismatch",
+    "LabelShiftWarning",
     "MissingExtra",
+    "NotCertifiable",
     "NotFinite",
     "Outcomes",
     "OverloadError",
@@ -69,6 +80,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Replay",
+    "ReusedData",
     "ServiceTable",
     "SmallSampleWarning",
     "Stage",
@@ -76,12 +88,15 @@ __all__ = [
     "StageOutput",
     "StageOutputError",
     "Status",
+    "WeakConfidenceWarning",
+    "control_risk",
     "fit_policy",
     "multi_exit",
     "profile",
 ]
 
 _HOMES = {
+    "Certificate": "cascade.core.certificate",
     "Outcomes": "cascade.core.outcomes",
     "Policy": "cascade.core.policy",
     "Prediction": "cascade.core.records",
@@ -91,6 +106,7 @@ _HOMES = {
     "Stage": "cascade.stages.stage",
     "StageOutput": "cascade.core.records",
     "Status": "cascade.core.records",
+    "control_risk": "cascade.calibration.risk",
     "fit_policy": "cascade.calibration.fit",
     "multi_exit": "cascade.stages.multi_exit",
     "profile": "cascade.profiling.profile",

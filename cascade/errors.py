@@ -11,7 +11,9 @@
     │   ├── InputMismatch                    shape or dtype differs from what was fitted
     │   ├── NotFinite                        NaN or infinity where a number is needed
     │   ├── EmptyBatch                       no rows
-    │   └── LabelMismatch                    labels outside the columns of the scores
+    │   ├── LabelMismatch                    labels outside the columns of the scores
+    │   ├── NotCertifiable                   the data do not prove the promise
+    │   └── ReusedData                       rows that were fitted on are to prove something
     ├── OverloadError                        the load: allow more time or send less
     │   └── BudgetTooSmall (TimeoutError)    not even the fastest stage fits the budget
     └── StageError (RuntimeError)            a model: look at the cause
@@ -19,6 +21,9 @@
 
     CascadeWarning (UserWarning)
     ├── SmallSampleWarning                   too few rows for what is estimated from them
+    ├── WeakConfidenceWarning                a confidence that does not tell right from wrong
+    ├── LabelShiftWarning                    labels in other shares than those that were fitted
+    ├── GuaranteeLostWarning                 a certified policy is changed, so that its promise is void
     └── ForeignServiceWarning                service times measured on another machine
 
 This module imports nothing of the package.
@@ -67,6 +72,14 @@ class LabelMismatch(DataError):
     """Labels do not fit the columns of the scores."""
 
 
+class NotCertifiable(DataError):
+    """The data do not prove the promise; the message says how many items would be needed."""
+
+
+class ReusedData(DataError):
+    """Rows that a policy was fitted on were handed in where fresh ones are needed."""
+
+
 class OverloadError(CascadeError):
     """The time allowed or the load offered cannot be met."""
 
@@ -89,6 +102,18 @@ class CascadeWarning(UserWarning):
 
 class SmallSampleWarning(CascadeWarning):
     """There are too few rows for a trustworthy estimate."""
+
+
+class WeakConfidenceWarning(CascadeWarning):
+    """A stage's confidence hardly tells its right answers from its wrong ones."""
+
+
+class LabelShiftWarning(CascadeWarning):
+    """The labels come in other shares than those a policy was fitted on."""
+
+
+class GuaranteeLostWarning(CascadeWarning):
+    """A certified policy is solved for other service times or used elsewhere, so its promise is void."""
 
 
 class ForeignServiceWarning(CascadeWarning):

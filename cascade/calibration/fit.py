@@ -20,6 +20,7 @@ from cascade.core.outcomes import Outcomes
 from cascade.core.policy import Policy
 from cascade.core.prices import price_grid
 from cascade.core.records import FloatArray
+from cascade.core.row_marks import marks_of_rows
 from cascade.core.service import ServiceTable
 from cascade.core.times import StageTimes
 from cascade.errors import ConfigurationError, DataError, SmallSampleWarning
@@ -109,6 +110,7 @@ def fit_policy(
         fingerprints=outcomes.fingerprints,
         inputs=outcomes.inputs,
         n_items=outcomes.n_items,
+        rows=marks_of_rows(outcomes),
     )
     times = bare.times()
     shown = _replayed_held_out(held_out, outcomes.requires, times, prior_accuracy)

@@ -1,4 +1,4 @@
-"""The compiled kernels of fitting: derivatives of likelihoods and counts of moves between bins.
+"""The compiled kernels of fitting and certifying: derivatives of likelihoods, counts of moves, worst losses.
 
 Leaf functions on plain arrays, each with a NumPy twin in the tests; knows no value of the package.
 """
@@ -125,3 +125,31 @@ def blur_moves(counts: Any, width: float, out: Any) -> None:
             for k in range(n_bins):
                 if counts[b, k] > 0.0:
                     out[b + shift, min(max(k + shift, 0), n_bins - 1)] += weight * counts[b, k]
+
+
+@compiled
+def worst_losses(cells: Any, losses: Any, actions: Any, sets: Any, n_stages: int, worst: Any) -> None:
+    """The largest loss over all sets at which each item may be answered.
+
+    ``cells`` (n, 2**K) interval of confidence at every set, ``losses`` (n, 2**K), ``actions`` (L, 2**K, F) bit masks of
+    what may be done, bit K for answering, each including those before it; ``sets`` by size; written: ``worst`` (n, L).
+    """
+    reached = np.zeros(losses.shape[1], np.bool_)
+    for i in range(cells.shape[0]):
+        for step in range(actions.shape[0]):
+            if step > 0 and worst[i, step - 1] == 1:
+                worst[i, step] = 1
+                continue
+            reached[:] = False
+            reached[0] = True
+            most = -2
+            for s in sets:
+                if not reached[s]:
+                    continue
+                may = actions[step, s, cells[i, s]]
+                if may >> n_stages & 1 and losses[i, s] > most:
+                    most = losses[i, s]
+                for j in range(n_stages):
+                    if may >> j & 1:
+                        reached[s | 1 << j] = True
+            worst[i, step] = most

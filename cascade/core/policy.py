@@ -6,6 +6,7 @@ Pure but for `Policy.save` and `Policy.load`. Decisions are solved again when th
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from cascade.core.alignment import aligned, check_same_stages, check_service
 from cascade.core.chain import checked_thresholds
 from cascade.core.equality import equal_by_value
 from cascade.core.evidence import EvidenceModel, last_stage_evidence
+from cascade.core.guarantee import Guarantee, capped_price
 from cascade.core.induction import Decisions, Statistics
 from cascade.core.inputs import InputSpec
 from cascade.core.outcomes import Outcomes
@@ -25,12 +27,13 @@ from cascade.core.policy_json import policy_from_dict, policy_to_dict, read_poli
 from cascade.core.prices import Expected
 from cascade.core.records import FloatArray
 from cascade.core.replay import Replay
+from cascade.core.row_marks import RowMarks
 from cascade.core.service import ServiceTable
 from cascade.core.solver import Solver
 from cascade.core.table import DecisionTable
 from cascade.core.times import StageTimes
 from cascade.core.wording import Circumstances, Thresholds, explain_chain, explain_plan, threshold_rows
-from cascade.errors import PolicyMismatch
+from cascade.errors import GuaranteeLostWarning, PolicyMismatch
 
 REGIMES = (1, 8, 32)
 """Batch sizes for which decisions are solved."""
@@ -69,6 +72,10 @@ class Policy:
         Shape and dtype of the inputs that were fitted.
     n_items : int
         Number of labelled items that were used.
+    rows : RowMarks or None
+        Marks of these items, to tell them from fresh ones.
+    guarantee : Guarantee or None
+        What `control_risk` proved.
     """
 
     stages: tuple[str, ...]
@@ -85,6 +92,8 @@ class Policy:
     fingerprints: tuple[str, ...] | None = None
     inputs: InputSpec | None = None
     n_items: int = 0
+    rows: RowMarks | None = field(default=None, repr=False)
+    guarantee: Guarantee | None = None
     _solved: dict[str, Solver] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -131,7 +140,12 @@ class Policy:
         return cls(names, (), service, None, None, (-1, *range(len(names) - 1)), chain=values)
 
     def retime(self, service: ServiceTable) -> Policy:
-        """The same statistics, solved for other service times.
+        """The same statistics, solved for other service times; a guarantee holds for the old ones only.
+
+        Warns
+        -----
+        GuaranteeLostWarning
+            If the policy was certified and the table is another one.
 
         Raises
         ------
@@ -140,16 +154,17 @@ class Policy:
         ConfigurationError
             If the table knows no quantile as high as the policy's ``level``.
         """
-        return replace(self, service=service)
+        if self.guarantee is None or service == self.service:
+            return replace(self, service=service)
+        warnings.warn(
+            "the policy was certified for other service times, so its guarantee is dropped: retime it first, then certify",
+            GuaranteeLostWarning,
+            stacklevel=2,
+        )
+        return replace(self, service=service, guarantee=None)
 
     def for_classes(self, classes: Sequence[Hashable]) -> Policy:
-        """The same policy over these labels; only a chain, which is fitted to none, changes.
-
-        Raises
-        ------
-        PolicyMismatch
-            If the policy was fitted on other labels.
-        """
+        """The same policy over these labels; only a chain, which is fitted to none, changes, else `PolicyMismatch`."""
         labels = tuple(classes)
         if self.classes == labels:
             return self
@@ -163,18 +178,7 @@ class Policy:
     @property
     def _solver(self) -> Solver:
         # A memo: of two threads that come first at once, both get the solver that was kept.
-        return self._solved.get("solver") or self._solved.setdefault(
-            "solver",
-            Solver(
-                self.statistics,
-                self.chain,
-                self.service,
-                level=self.level,
-                cost_weight=self.cost_weight,
-                drop=self.drop,
-                audit=self.audit,
-            ),
-        )
+        return self._solved.get("solver") or self._solved.setdefault("solver", Solver(self))
 
     def times(self, batch_size: int = 1) -> StageTimes:
         """Service times of the stages at one batch size."""
@@ -235,7 +239,14 @@ class Policy:
             return explain_chain(rows, under)
         return explain_plan(rows, under, self.expected(budget_ms, price), self.expected(budget_ms, price=0.0))
 
-    def replay(self, outcomes: Outcomes, budget_ms: float | None = None, price: float | None = None) -> Replay:
+    def replay(
+        self,
+        outcomes: Outcomes,
+        budget_ms: float | None = None,
+        price: float | None = None,
+        *,
+        on_overload: str = "degrade",
+    ) -> Replay:
         """What this policy would have answered on recorded outcomes.
 
         Parameters
@@ -245,6 +256,8 @@ class Policy:
             Time allowed for each item; None: unlimited.
         price : float or None
             Accuracy per millisecond; None is the unloaded price.
+        on_overload : {"degrade", "shed"}
+            At a price above the certified one: follow it beyond the guarantee, or stay at the certified price.
 
         Raises
         ------
@@ -255,10 +268,12 @@ class Policy:
         """
         check_same_stages(self.stages, outcomes.stages)
         policy = self.for_classes(outcomes.classes) if self.chain is not None else self
-        table = policy.table(budget_ms, price)
+        asked = price if price is None else capped_price(self.guarantee, price, on_overload)
+        table = policy.table(budget_ms, asked)
         assert policy.evidence is not None
         known = replace(aligned(outcomes, policy.classes), requires=self.requires)
-        return replaying.replay(known, policy.evidence, table, policy.times(), budget_ms)
+        share = float(self.guarantee is not None and self.guarantee.covers(budget_ms, asked or 0.0))
+        return replaying.replay(known, policy.evidence, table, policy.times(), budget_ms, certified_share=share)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the solved decisions, ready for JSON."""
@@ -266,32 +281,14 @@ class Policy:
 
     @classmethod
     def from_dict(cls, data: Any) -> Policy:
-        """The policy that `to_dict` described.
-
-        Raises
-        ------
-        CorruptPolicy
-            If an entry is missing, damaged or of another format version.
-        """
+        """The policy that `to_dict` described; `CorruptPolicy` if an entry is missing, damaged or of another version."""
         return cls(**policy_from_dict(data))
 
     def save(self, path: str | Path) -> None:
-        """Write the policy as JSON.
-
-        Raises
-        ------
-        ConfigurationError
-            If a label is not a string, number, boolean, None or a tuple of these.
-        """
+        """Write JSON; `ConfigurationError` if a label is not a string, number, boolean, None or a tuple of these."""
         Path(path).write_text(json.dumps(self.to_dict(), allow_nan=False), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Policy:
-        """A policy from a file that `save` wrote; decisions are solved again.
-
-        Raises
-        ------
-        CorruptPolicy
-            If the file cannot be read as a policy; the message names the file.
-        """
+        """A policy from a file that `save` wrote; `CorruptPolicy`, naming the file, if it cannot be read as one."""
         return cls(**read_policy(path))

@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 
 from cascade.core.evidence import EvidenceModel
+from cascade.core.guarantee import Guarantee
 from cascade.core.induction import Statistics
 from cascade.core.inputs import InputSpec
 from cascade.core.policy_checks import check_policy
+from cascade.core.row_marks import RowMarks
 from cascade.core.service import ServiceTable
 from cascade.errors import CascadeError, ConfigurationError, CorruptPolicy
 
@@ -42,6 +44,8 @@ def policy_to_dict(policy: Any) -> dict[str, Any]:
         "fingerprints": None if policy.fingerprints is None else list(policy.fingerprints),
         "inputs": None if inputs is None else {"shape": inputs.shape and list(inputs.shape), "dtype": inputs.dtype},
         "n_items": policy.n_items,
+        "rows": None if policy.rows is None else policy.rows.to_dict(),
+        "guarantee": None if policy.guarantee is None else policy.guarantee.to_dict(),
         "service": policy.service.to_dict(),
         "evidence": None if evidence is None else _record_to_json(evidence),
         "statistics": None if statistics is None else _record_to_json(statistics),
@@ -76,6 +80,7 @@ def policy_from_dict(data: Any) -> dict[str, Any]:
 def _arguments(data: dict[str, Any]) -> dict[str, Any]:
     evidence, statistics, chain = data["evidence"], data["statistics"], data["chain"]
     fingerprints, inputs = data["fingerprints"], data["inputs"]
+    rows, guarantee = data["rows"], data["guarantee"]
     return {
         "stages": tuple(data["stages"]),
         "classes": tuple(_label_from_json(label) for label in data["classes"]),
@@ -91,6 +96,8 @@ def _arguments(data: dict[str, Any]) -> dict[str, Any]:
         "fingerprints": None if fingerprints is None else tuple(fingerprints),
         "inputs": None if inputs is None else _inputs_from_json(inputs),
         "n_items": int(data["n_items"]),
+        "rows": None if rows is None else RowMarks.from_dict(rows),
+        "guarantee": None if guarantee is None else Guarantee.from_dict(guarantee),
     }
 
 

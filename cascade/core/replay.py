@@ -35,6 +35,8 @@ class Replay:
         Summed cost and mean service time of the stages that ran for each item.
     path_counts : mapping from tuple of str to int
         Number of items per path of stage names.
+    certified_share : float
+        Share of the items whose answer is within the policy's guarantee; 0 without one.
     """
 
     labels: NDArray[np.generic]
@@ -43,6 +45,7 @@ class Replay:
     cost: FloatArray
     time_ms: FloatArray
     path_counts: Mapping[tuple[str, ...], int]
+    certified_share: float = 0.0
 
     @property
     def accuracy(self) -> float:
@@ -71,7 +74,13 @@ def fastest_stage(times: StageTimes, requires: tuple[int, ...]) -> int:
 
 
 def replay(
-    outcomes: Outcomes, evidence: EvidenceModel, table: DecisionTable, times: StageTimes, budget_ms: float | None
+    outcomes: Outcomes,
+    evidence: EvidenceModel,
+    table: DecisionTable,
+    times: StageTimes,
+    budget_ms: float | None,
+    *,
+    certified_share: float = 0.0,
 ) -> Replay:
     """Every item through the table, each with the same budget.
 
@@ -111,7 +120,8 @@ def replay(
             after = s | 1 << int(j)
             waiting[after] = np.concatenate([waiting[after], onward]) if after in waiting else onward
     labels = label_array(outcomes.classes)[chosen]
-    return Replay(labels, confidence, chosen == outcomes.labels, cost, spent_ms, path_counts_of(trace, outcomes.stages))
+    paths = path_counts_of(trace, outcomes.stages)
+    return Replay(labels, confidence, chosen == outcomes.labels, cost, spent_ms, paths, certified_share)
 
 
 def known_features(outcomes: Outcomes, evidence: EvidenceModel) -> FeatureArray:

@@ -6,10 +6,11 @@ Pure: what is remembered changes no answer. Two threads that ask at once solve t
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
+from cascade.core.guarantee import Guarantee
 from cascade.core.induction import Decisions, Statistics, solve
 from cascade.core.prices import Expected, Unloaded, audited, price_grid, unloaded
 from cascade.core.records import FloatArray
@@ -19,36 +20,66 @@ from cascade.core.times import StageTimes, stage_times
 from cascade.errors import ConfigurationError
 
 _MAX_TABLES = 128
+_ROUNDING = 1.0 + 1e-12
 _K = TypeVar("_K", bound=Hashable)
 _T = TypeVar("_T")
+
+
+class Solvable(Protocol):
+    """What a solver reads of a policy; the attributes are those of `Policy`."""
+
+    @property
+    def statistics(self) -> Statistics | None:
+        """None for a chain."""
+        ...
+
+    @property
+    def chain(self) -> tuple[float, ...] | None:
+        """Thresholds set by hand; None for a fitted policy."""
+        ...
+
+    @property
+    def service(self) -> ServiceTable:
+        """The table to solve for."""
+        ...
+
+    @property
+    def level(self) -> float:
+        """Quantile that must fit into the time left."""
+        ...
+
+    @property
+    def cost_weight(self) -> float:
+        """Accuracy worth one unit of cost."""
+        ...
+
+    @property
+    def drop(self) -> float:
+        """Accuracy that the unloaded price may give up."""
+        ...
+
+    @property
+    def audit(self) -> FloatArray:
+        """Accuracy expected and accuracy shown, shape (2, m)."""
+        ...
+
+    @property
+    def guarantee(self) -> Guarantee | None:
+        """What was proved."""
+        ...
 
 
 class Solver:
     """Solves and remembers; the methods are those of `Policy`.
 
-    Parameters
-    ----------
-    statistics : Statistics or None
-        None for a chain.
-    chain : tuple of float, or None
-    service : ServiceTable
-    level, cost_weight, drop, audit
-        As in `Policy`.
+    Up to the price of a guarantee only prices of the grid are used, which are the ones that were tested.
     """
 
-    def __init__(
-        self,
-        statistics: Statistics | None,
-        chain: tuple[float, ...] | None,
-        service: ServiceTable,
-        *,
-        level: float,
-        cost_weight: float,
-        drop: float,
-        audit: FloatArray,
-    ) -> None:
-        self._statistics, self._chain, self._service = statistics, chain, service
-        self._level, self._cost_weight, self._drop, self._audit = level, cost_weight, drop, audit
+    def __init__(self, policy: Solvable) -> None:
+        self._statistics, self._chain, self._service = policy.statistics, policy.chain, policy.service
+        self._level, self._cost_weight = policy.level, policy.cost_weight
+        self._drop, self._audit = policy.drop, policy.audit
+        self._cap = None if policy.guarantee is None or policy.chain is not None else policy.guarantee.price
         self._times: dict[int, StageTimes] = {}
         self._decisions: dict[int, Decisions] = {}
         self._unloaded: dict[int, Unloaded] = {}
@@ -85,7 +116,7 @@ class Solver:
         if chain is not None and price is None:
             return _once(self._tables, (batch_size, None), lambda: chain_table(chain, times))
         statistics = self._fitted()
-        wanted = self.unloaded_price(budget_ms, batch_size) if price is None else _checked_price(price)
+        wanted = self.unloaded_price(budget_ms, batch_size) if price is None else self._tested(price, batch_size)
         # At a price of nothing the order of stages would be arbitrary; the least price settles it.
         least = max(wanted, float(price_grid(times)[0]))
         if len(self._tables) >= _MAX_TABLES:
@@ -107,7 +138,28 @@ class Solver:
 
     def _best(self, batch_size: int) -> Unloaded:
         decisions = self.decisions(batch_size)
-        return _once(self._unloaded, batch_size, lambda: unloaded(audited(self._audit, decisions.accuracy), self._drop))
+        accuracy = decisions.accuracy[: self._n_tested(decisions.prices)]
+        return _once(self._unloaded, batch_size, lambda: unloaded(audited(self._audit, accuracy), self._drop))
+
+    def _tested(self, price: float, batch_size: int) -> float:
+        """The price, or where there is a certified one above it, the next tested price below."""
+        _checked_price(price)
+        if self._cap is None or price > self._cap:
+            return float(price)
+        prices = self.decisions(batch_size).prices
+        return (
+            float(prices[int(np.searchsorted(prices, price * _ROUNDING, side="right")) - 1])
+            if price >= prices[0]
+            else 0.0
+        )
+
+    def _n_tested(self, prices: FloatArray) -> int:
+        """How many prices of a grid are within the certified one, at least the least."""
+        return (
+            len(prices)
+            if self._cap is None
+            else max(1, int(np.searchsorted(prices, self._cap * _ROUNDING, side="right")))
+        )
 
     def _fitted(self) -> Statistics:
         if self._statistics is None:

@@ -72,7 +72,7 @@ def walk_to_the_end(ready: ReadyPolicy, lane: Lane, now: Callable[[], float], ba
         If every stage failed.
     """
     stop_at_ms, terms = request.stop_at_ms, request.terms
-    walk = Walk(ready, batch, request.budget_ms)
+    walk = Walk(ready, batch, request.deadline_ms - request.start_ms)
     while True:
         walk.stopped_ms = now()
         action = walk.next_stage(stop_at_ms - walk.stopped_ms, lane)
