@@ -6,7 +6,7 @@ Pure. Small p-values speak for a risk at most ``limit``: P(p <= delta) <= delta 
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import bdtr
+from scipy.special import betainc
 
 from cascade.core.records import FloatArray, IntArray
 
@@ -34,7 +34,9 @@ def binomial_p_value(n_losses: IntArray | int, n: IntArray | int, limit: float) 
     True
     """
     losses, items = np.asarray(n_losses, np.float64), np.asarray(n, np.float64)
-    return np.asarray(np.where(losses >= items, 1.0, bdtr(losses, items, limit)))
+    # The lower tail as a regularised beta function; written with 1 - limit it keeps its digits where it is small.
+    tail = betainc(np.maximum(items - losses, 1.0), losses + 1.0, 1.0 - limit)
+    return np.asarray(np.where(losses >= items, 1.0, tail))
 
 
 def betting_p_value(values: FloatArray, limit: float, delta: float) -> float:
