@@ -31,7 +31,7 @@ def ladder(n, seed):
     rng = np.random.default_rng(seed)
     labels, hardness = rng.integers(0, 4, n), rng.normal(size=(n, 1))
     logits = rng.normal(size=(n, 3, 4))
-    logits[np.arange(n), :, labels] += [2.0, 2.8, 3.6] + hardness
+    logits[np.arange(n), :, labels] += np.array([2.0, 2.8, 3.6]) + hardness
     probs = np.exp(logits)
     return Outcomes.from_probs(probs / probs.sum(axis=2, keepdims=True), labels)
 
