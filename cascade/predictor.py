@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,25 +10,32 @@ import numpy as np
 
 from cascade.calibration.fit import fit_policy
 from cascade.clock import Clock, MonotonicClock
+from cascade.core.certificate import Certificate
 from cascade.core.outcomes import Outcomes
 from cascade.core.policy import Policy
-from cascade.core.records import Prediction
 from cascade.core.rows import n_rows, take_rows
 from cascade.core.service import ServiceTable
 from cascade.errors import ConfigurationError
 from cascade.profiling.local import local_service
 from cascade.profiling.profile import profile
-from cascade.runtime.answers import BatchPrediction
+from cascade.profiling.stamp import current_stamp, stamp_mismatch
+from cascade.runtime.answering import Answering
 from cascade.runtime.lane import LEAVE_THREADS, Lane
 from cascade.runtime.ready import ReadyPolicy
 from cascade.runtime.request import InputCheck, checked_terms, sample_inputs
 from cascade.runtime.serving import Server
-from cascade.runtime.wiring import bound_policy, check_stages_of, run_first_requests
+from cascade.runtime.wiring import (
+    bound_policy,
+    certified_policy,
+    check_stages_of,
+    run_first_requests,
+    terms_under,
+)
 from cascade.stages.base import RunnableStage
-from cascade.telemetry.counters import Counters, Stats
+from cascade.telemetry.counters import Counters
 
 
-class Predictor:
+class Predictor(Answering):
     """Answers requests with the most accurate path through the stages that fits the time left.
 
     Parameters
@@ -48,7 +55,13 @@ class Predictor:
         When not even one stage fits: answer late from the fastest, raise `BudgetTooSmall`, or answer the class prior
         at once.
     abstain_below : float, optional
-        Confidence under which the label is None.
+        Confidence under which the label is None; by default what the policy was certified with, if it was.
+    certificate : Certificate, optional
+        Of this policy; its certified policy is followed. Without ``service=`` that is done under the service times that were
+        certified, if they hold here; under any others the guarantee is void.
+    on_overload : {"degrade", "shed"}
+        At a load price above the certified one: follow it beyond the guarantee, or stay at the certified price and let
+        requests run out of time.
     threads : int or "leave"
         Intra-op threads of every thread that calls, set at its first call; BLAS pools are shared by the process.
         ``"leave"`` touches nothing.
@@ -61,9 +74,14 @@ class Predictor:
     Raises
     ------
     PolicyMismatch
-        If the policy or the service table is of other stages.
+        If the policy or the service table is of other stages, or the certificate of another policy.
     ConfigurationError
         If an argument cannot work.
+
+    Warns
+    -----
+    GuaranteeLostWarning
+        If a certified policy is retimed, or answers are withheld otherwise than was certified.
 
     Notes
     -----
@@ -76,6 +94,8 @@ class Predictor:
         policy: Policy,
         service: ServiceTable | None = None,
         *,
+        certificate: Certificate | None = None,
+        on_overload: str = "degrade",
         cache: None = None,
         preprocess: Callable[[Any], Any] | None = None,
         postprocess: Callable[[Any], Any] | None = None,
@@ -88,23 +108,27 @@ class Predictor:
     ) -> None:
         if cache is not None:
             raise ConfigurationError(f"expected cache=None, got {cache!r}: this version has no result cache")
-        check_stages_of(policy, stages)
-        self._stages = tuple(stages)
+        followed = certified_policy(policy, certificate)
+        check_stages_of(followed, stages)
+        self._stages, self._threads, self._asked = tuple(stages), threads, (infeasible, abstain_below, on_overload)
         self._clock = clock or MonotonicClock()
         self._counters = Counters()
         self._lane = Lane(stages, self._clock, LEAVE_THREADS if threads == "leave" else int(threads), self._counters)
         self._inputs = InputCheck(policy.inputs, check_finite)
+        self._sample = sample_inputs(policy.inputs) if sample is None else sample
+        checked_terms(infeasible, abstain_below, on_overload)
+        own = service or _certified_service(followed, stages, threads)
+        table = local_service(followed, stages, own, sample=self._sample, threads=threads, clock=self._clock)
+        timed = bound_policy(followed.retime(table), stages, self._sample)
         self._server = Server(
+            ReadyPolicy(timed, stages),
             self._lane,
             self._clock,
             inputs=self._inputs,
-            terms=checked_terms(infeasible, abstain_below),
+            terms=terms_under(timed, *self._asked),
             preprocess=preprocess,
             postprocess=postprocess,
         )
-        self._sample = sample_inputs(policy.inputs) if sample is None else sample
-        table = local_service(policy, stages, service, sample=self._sample, threads=threads, clock=self._clock)
-        self._ready = ReadyPolicy(bound_policy(policy.retime(table), self._stages, self._sample), self._stages)
         if self._sample is not None:
             self.warm_up(self._sample)
 
@@ -150,101 +174,28 @@ class Predictor:
             stages, policy, table, preprocess=preprocess, sample=_few(inputs) if sample is None else sample, **keywords
         )
 
-    @property
-    def policy(self) -> Policy:
-        """The policy in force, solved for this machine."""
-        return self._ready.policy
-
-    def predict(
-        self,
-        x: Any,
-        *,
-        budget_ms: float | None = None,
-        deadline_ms: float | None = None,
-        infeasible: str | None = None,
-        abstain_below: float | None = None,
-    ) -> Prediction:
-        """Answer one item on the calling thread.
-
-        Parameters
-        ----------
-        x : item
-        budget_ms : float, optional
-            Time allowed from this call on, in milliseconds; None: no deadline.
-        deadline_ms : float, optional
-            Absolute deadline on the predictor's clock, instead of a budget.
-        infeasible, abstain_below
-            Override the predictor's own.
-
-        Raises
-        ------
-        BudgetTooSmall
-            If nothing fits and ``infeasible="raise"``.
-        InputMismatch, NotFinite
-            If the input cannot be used.
-        StageError
-            If every stage failed.
-        """
-        request = self._server.request(budget_ms, deadline_ms, infeasible, abstain_below)
-        return self._server.one(self._ready, x, request)
-
-    def predict_batch(
-        self,
-        X: Any,
-        *,
-        budget_ms: float | None = None,
-        deadline_ms: float | None = None,
-        infeasible: str | None = None,
-        abstain_below: float | None = None,
-    ) -> BatchPrediction:
-        """Answer n rows in one call; only unsure rows reach the next stage.
-
-        Parameters are those of `predict`; the budget is for the whole call.
-
-        Raises
-        ------
-        EmptyBatch
-            If there are no rows.
-        """
-        request = self._server.request(budget_ms, deadline_ms, infeasible, abstain_below)
-        return self._server.many(self._ready, X, request)
-
-    def refine(
-        self,
-        x: Any,
-        *,
-        budget_ms: float | None = None,
-        deadline_ms: float | None = None,
-        infeasible: str | None = None,
-        abstain_below: float | None = None,
-    ) -> Iterator[Prediction]:
-        """A first answer from the fastest stage, then one after each further stage; the last has ``final=True``.
-
-        Parameters and errors are those of `predict`. If the time runs out between two answers, the last evidence
-        comes once more as the final answer.
-        """
-        request = self._server.request(budget_ms, deadline_ms, infeasible, abstain_below)
-        return self._server.improving(self._ready, x, request)
-
-    def explain(self, budget_ms: float | None = None) -> str:
-        """The plan for a fresh request in words: stages, thresholds, expected accuracy and time."""
-        return self._ready.policy.explain(budget_ms)
-
-    def stats(self) -> Stats:
-        """What was answered so far, as a frozen snapshot."""
-        return self._counters.snapshot()
-
-    def swap_policy(self, policy: Policy) -> None:
+    def swap_policy(self, policy: Policy, certificate: Certificate | None = None) -> None:
         """Answer by another policy from the next request on; requests in flight finish under the old one.
+
+        A certified policy keeps the service times it was certified under if they hold here; any other is solved for those
+        in force.
 
         Raises
         ------
         PolicyMismatch
-            If the policy is of other stages; the old one stays in force.
+            If the policy is of other stages, or the certificate of another policy; the old one stays in force.
+
+        Warns
+        -----
+        GuaranteeLostWarning
+            As for `Predictor`.
         """
-        check_stages_of(policy, self._stages)
-        timed = policy.retime(self._ready.policy.service)
-        self._ready = ReadyPolicy(bound_policy(timed, self._stages, self._sample), self._stages)
+        followed = certified_policy(policy, certificate)
+        check_stages_of(followed, self._stages)
+        table = _certified_service(followed, self._stages, self._threads) or self.policy.service
+        timed = bound_policy(followed.retime(table), self._stages, self._sample)
+        terms = terms_under(timed, *self._asked)
+        self._server = self._server.under(ReadyPolicy(timed, self._stages), terms)
 
     def warm_up(self, X: Any = None) -> None:
         """Run every path of the code once, so that the first request is as fast as the hundredth.
@@ -264,7 +215,7 @@ class Predictor:
             raise ConfigurationError("expected sample inputs to warm up with, got none: pass a few rows")
         self._inputs.check(take_rows(inputs, np.arange(1)))
         self._inputs.warm_up()
-        run_first_requests(self._ready, self._lane, self._clock, inputs, self._server.terms)
+        run_first_requests(self._server.ready, self._lane, self._clock, inputs, self._server.terms)
 
     def close(self) -> None:
         """Give thread counts back; the predictor is not to be used afterwards."""
@@ -277,6 +228,14 @@ class Predictor:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _certified_service(policy: Policy, stages: Sequence[RunnableStage], threads: Any) -> ServiceTable | None:
+    """The table that a certified policy was certified under, if it holds here."""
+    stamp = policy.service.stamp
+    if policy.guarantee is None or (stamp is not None and stamp_mismatch(stamp, current_stamp(stages, threads))):
+        return None
+    return policy.service
 
 
 def _few(inputs: Any) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 
 from cascade.clock import Clock
 from cascade.core.evidence import reachable_sets
+from cascade.core.guarantee import capped_price
 from cascade.core.induction import STOP
 from cascade.core.records import FloatArray, IntArray
 from cascade.core.rows import n_rows, take_rows
@@ -233,7 +234,7 @@ class BatchRunner:
             wave.carries[j] = (rows, carry)
 
     def _table(self, n: int, left_ms: float) -> DecisionTable:
-        """The decisions at the smallest price at which the wave's rows fit into the time left."""
+        """The decisions at the smallest price at which the wave's rows fit into the time left, if the terms allow it."""
         policy, size = self._ready.policy, regime(n)
         if policy.statistics is None or left_ms == INFINITE:
             return policy.table(None, None, size)
@@ -245,7 +246,8 @@ class BatchRunner:
         unloaded = policy.unloaded_price(max(left_ms, 0.0), size)
         fits = (decisions.mean_ms[:, column] * n <= _FILL * left_ms) & (decisions.prices >= unloaded)
         row = int(np.argmax(fits)) if fits.any() else len(decisions.prices) - 1
-        return policy.table(None, float(decisions.prices[row]), size)
+        price = capped_price(policy.guarantee, float(decisions.prices[row]), self._terms.on_overload)
+        return policy.table(None, price, size)
 
     def _micro_batch(self, j: int, n: int, left_ms: float) -> int:
         """Rows of stage j to run at once; 0 if not even one row fits into the time left."""

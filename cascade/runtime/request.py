@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cascade.core.guarantee import OVERLOAD
 from cascade.core.inputs import InputSpec
 from cascade.core.kernels import all_finite
 from cascade.core.rows import as_batch, n_rows
@@ -18,7 +19,7 @@ from cascade.runtime.single import Terms
 _INFEASIBLE = ("fastest", "raise", "prior")
 
 
-def checked_terms(infeasible: str, abstain_below: float | None) -> Terms:
+def checked_terms(infeasible: str, abstain_below: float | None, on_overload: str = "degrade") -> Terms:
     """The terms of a request.
 
     Raises
@@ -31,7 +32,9 @@ def checked_terms(infeasible: str, abstain_below: float | None) -> Terms:
     threshold = 0.0 if abstain_below is None else float(abstain_below)
     if not 0.0 <= threshold <= 1.0:
         raise ConfigurationError(f"expected abstain_below in [0, 1] or None, got {abstain_below!r}")
-    return Terms(infeasible, threshold)
+    if on_overload not in OVERLOAD:
+        raise ConfigurationError(f"expected on_overload to be one of {OVERLOAD}, got {on_overload!r}")
+    return Terms(infeasible, threshold, on_overload)
 
 
 def deadline_of(start_ms: float, budget_ms: float | None, deadline_ms: float | None) -> float:

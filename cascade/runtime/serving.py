@@ -6,26 +6,31 @@ Reads the clock it is given.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 from cascade.clock import Clock
 from cascade.core.records import Prediction
 from cascade.runtime.answers import BatchPrediction, Postprocess, answers_of, prediction_of
 from cascade.runtime.batch import BatchRunner
+from cascade.runtime.certified_walk import CertifiedWalk
 from cascade.runtime.lane import Lane
 from cascade.runtime.ready import ReadyPolicy
 from cascade.runtime.request import InputCheck, checked_terms, deadline_of
 from cascade.runtime.single import Request, Terms, improving_walk, walk_to_the_end
+from cascade.runtime.walk import Walk
+from cascade.runtime.watch import Watch
 
 _FORGET = 0.95
 """Share of the time kept back for finishing that is still believed in one request later."""
 
 
 class Server:
-    """Everything that stays the same from one call to the next.
+    """Everything that stays the same from one call to the next, while one policy is in force.
 
     Parameters
     ----------
+    ready : ReadyPolicy
     lane : Lane
         Its counters count the answers, too.
     clock : Clock
@@ -37,6 +42,7 @@ class Server:
 
     def __init__(
         self,
+        ready: ReadyPolicy,
         lane: Lane,
         clock: Clock,
         *,
@@ -45,11 +51,23 @@ class Server:
         preprocess: Callable[[Any], Any] | None,
         postprocess: Postprocess,
     ) -> None:
-        self.terms = terms
         self._lane, self._clock, self._now = lane, clock, clock.now_ms
         self._inputs, self._counters = inputs, lane.counters
         self._preprocess, self._postprocess = preprocess, postprocess
         self._reserve_ms = 0.0
+        self._follow(ready, terms)
+
+    def under(self, ready: ReadyPolicy, terms: Terms) -> Self:
+        """The same under another policy; calls in progress go on under the old one."""
+        other = copy(self)
+        other._follow(ready, terms)
+        return other
+
+    def _follow(self, ready: ReadyPolicy, terms: Terms) -> None:
+        self.ready, self.terms = ready, terms
+        guarantee = ready.policy.guarantee
+        self._watch = None if guarantee is None else Watch(self._counters, guarantee)
+        self._new_walk = Walk if guarantee is None else CertifiedWalk
 
     def request(
         self, budget_ms: float | None, deadline_ms: float | None, infeasible: str | None, abstain_below: float | None
@@ -70,16 +88,18 @@ class Server:
             terms = checked_terms(
                 terms.infeasible if infeasible is None else infeasible,
                 terms.abstain_below if abstain_below is None else abstain_below,
+                terms.on_overload,
             )
         return Request(start_ms, deadline, deadline - self._reserve_ms, terms)
 
-    def one(self, ready: ReadyPolicy, x: Any, request: Request) -> Prediction:
+    def one(self, x: Any, request: Request) -> Prediction:
         """The answer to one item."""
         batch = self._inputs.one(x, self._preprocess)
-        lane, now = self._lane, self._now
+        ready, lane, now = self.ready, self._lane, self._now
         wait_ms = lane.acquire()
         try:
-            walk = walk_to_the_end(ready, lane, now, batch, request)
+            walk = self._new_walk(ready, batch, request.deadline_ms - request.start_ms)
+            walk_to_the_end(walk, lane, now, request)
             answer = prediction_of(walk, ready, request, postprocess=self._postprocess, now=now, wait_ms=wait_ms)
             lane.counters.count_answer(answer)
             # What happens after the last stage is paid from the budget too: the dearest of late is kept back.
@@ -87,24 +107,30 @@ class Server:
             self._reserve_ms *= _FORGET
             if after_ms > self._reserve_ms:  # noqa: PLR1730 - three times as fast as max
                 self._reserve_ms = after_ms
+            if self._watch is not None:
+                self._watch.see_one(walk, request)
         finally:
             lane.release()
         return answer
 
-    def many(self, ready: ReadyPolicy, inputs: Any, request: Request) -> BatchPrediction:
+    def many(self, inputs: Any, request: Request) -> BatchPrediction:
         """The answers to n rows."""
+        ready = self.ready
         batch = self._inputs.many(inputs, self._preprocess)
         with self._lane:
             rows = BatchRunner(ready, self._lane, self._clock, request.terms).run(batch, request.stop_at_ms)
             answers = answers_of(rows, ready, request, postprocess=self._postprocess, now=self._now)
             self._counters.count_batch(answers.path_counts, answers.status_counts, int(answers.in_time.sum()))
+            if self._watch is not None:
+                self._watch.see_many(rows, request)
         return answers
 
-    def improving(self, ready: ReadyPolicy, x: Any, request: Request) -> Iterator[Prediction]:
-        """Answers to one item, each from more evidence; only the last is counted."""
-        return self._improvements(ready, self._inputs.one(x, self._preprocess), request)
+    def improving(self, x: Any, request: Request) -> Iterator[Prediction]:
+        """Answers to one item, each from more evidence; only the last is counted, and none as certified."""
+        return self._improvements(self._inputs.one(x, self._preprocess), request)
 
-    def _improvements(self, ready: ReadyPolicy, batch: Any, request: Request) -> Iterator[Prediction]:
+    def _improvements(self, batch: Any, request: Request) -> Iterator[Prediction]:
+        ready = self.ready
         for walk, is_last in improving_walk(ready, self._lane, self._now, batch, request):
             answer = prediction_of(walk, ready, request, postprocess=self._postprocess, now=self._now, final=is_last)
             if is_last:

@@ -25,10 +25,13 @@ class Terms:
         What happens when not even one stage fits.
     abstain_below : float
         Confidence under which there is no label; 0 for never.
+    on_overload : {"degrade", "shed"}
+        Whether a call of many rows may pay more for time than a guarantee allows.
     """
 
     infeasible: str
     abstain_below: float
+    on_overload: str = "degrade"
 
 
 @dataclass(slots=True)
@@ -61,7 +64,7 @@ class Request:
         return self.deadline_ms - self.start_ms
 
 
-def walk_to_the_end(ready: ReadyPolicy, lane: Lane, now: Callable[[], float], batch: Any, request: Request) -> Walk:
+def walk_to_the_end(walk: Walk, lane: Lane, now: Callable[[], float], request: Request) -> None:
     """Run stages while the policy wants to and the time left allows it; the lane is held by the caller.
 
     Raises
@@ -72,18 +75,17 @@ def walk_to_the_end(ready: ReadyPolicy, lane: Lane, now: Callable[[], float], ba
         If every stage failed.
     """
     stop_at_ms, terms = request.stop_at_ms, request.terms
-    walk = Walk(ready, batch, request.deadline_ms - request.start_ms)
     while True:
         walk.stopped_ms = now()
         action = walk.next_stage(stop_at_ms - walk.stopped_ms, lane)
         if action == STOP:
-            return walk
+            return
         if action == INFEASIBLE:
             if terms.infeasible == "prior":
                 walk.is_degraded = True
-                return walk
+                return
             if terms.infeasible == "raise":
-                raise too_small(ready, stop_at_ms - now())
+                raise too_small(walk.ready, stop_at_ms - now())
             action = walk.fallback(lane)
         walk.run(action, lane)
 

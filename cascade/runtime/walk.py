@@ -29,6 +29,7 @@ class Walk:
 
     Attributes
     ----------
+    ready : ReadyPolicy
     evidence_set : int
         Bit mask of the stages that have run.
     path : tuple of str
@@ -50,17 +51,17 @@ class Walk:
         "_fault",
         "_lookup",
         "_planned_left_ms",
-        "_ready",
         "confidence",
         "evidence_set",
         "is_degraded",
         "path",
+        "ready",
         "state",
         "stopped_ms",
     )
 
     def __init__(self, ready: ReadyPolicy, batch: Any, budget_ms: float) -> None:
-        self._ready = ready
+        self.ready = ready
         self._batch = batch
         self._lookup: Lookup = ready.lookup(budget_ms)
         self._planned_left_ms = budget_ms
@@ -73,6 +74,11 @@ class Walk:
         self.path: tuple[str, ...] = ()
         self.is_degraded = False
         self.stopped_ms = 0.0
+
+    @property
+    def is_certified(self) -> bool:
+        """Whether the answer is within a guarantee; False for a policy without one."""
+        return False
 
     def next_stage(self, left_ms: float, lane: Lane) -> int:
         """The stage to run now, `STOP` to answer, or `INFEASIBLE` if nothing has run and nothing fits.
@@ -96,7 +102,7 @@ class Walk:
 
     def run(self, j: int, lane: Lane) -> bool:
         """Run stage j and read what it says; False if it failed."""
-        ready = self._ready
+        ready = self.ready
         after = self.evidence_set | 1 << j
         carry = None if self._carries is None else self._carries.get(ready.requires[j])
         try:
@@ -121,7 +127,7 @@ class Walk:
 
     def fallback(self, lane: Lane) -> int:
         """The fastest stage that has not failed, for an answer that is late anyway."""
-        ready = self._ready
+        ready = self.ready
         usable = lane.usable(ready.by_preference, self._failed)
         if not usable:
             raise self._exhausted()
@@ -129,8 +135,8 @@ class Walk:
 
     def _substitute(self, left_ms: float, lane: Lane) -> int:
         """The most accurate other stage that fits; the fastest one if none does."""
-        for j in lane.usable(self._ready.by_preference, self._failed):
-            if self._ready.upper_ms[j] <= left_ms:
+        for j in lane.usable(self.ready.by_preference, self._failed):
+            if self.ready.upper_ms[j] <= left_ms:
                 return j
         return self.fallback(lane)
 
@@ -139,7 +145,7 @@ class Walk:
             error = StageError(f"no stage could answer; the last to fail: {self._fault}")
             error.__cause__ = self._fault
             return error
-        names = [stage.name for stage in self._ready.stages]
+        names = [stage.name for stage in self.ready.stages]
         return StageError(
             f"no stage can answer: {names} failed repeatedly and are left alone for a while; look at the causes before"
         )

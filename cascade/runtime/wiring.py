@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from cascade.clock import Clock
+from cascade.core.certificate import Certificate
 from cascade.core.policy import Policy
 from cascade.core.recording import predecessors, run_checked
 from cascade.core.records import StageOutput
 from cascade.core.rows import n_rows, take_rows
-from cascade.errors import ConfigurationError, PolicyMismatch
+from cascade.errors import ConfigurationError, GuaranteeLostWarning, PolicyMismatch
 from cascade.runtime.answers import prediction_of
 from cascade.runtime.batch import BatchRunner
 from cascade.runtime.lane import Lane
 from cascade.runtime.ready import INFINITE, ReadyPolicy
+from cascade.runtime.request import checked_terms
 from cascade.runtime.single import Request, Terms, walk_to_the_end
 from cascade.runtime.walk import Walk
 from cascade.stages.base import RunnableStage
@@ -53,6 +57,49 @@ def check_stages_of(policy: Policy, stages: Sequence[RunnableStage]) -> None:
             f"the policy was fitted on other versions of {changed}: fit it again, or pass the same version= to Stage "
             "if the models are the same"
         )
+
+
+def certified_policy(policy: Policy, certificate: Certificate | None) -> Policy:
+    """The policy to follow: that of the certificate, where there is one.
+
+    Raises
+    ------
+    PolicyMismatch
+        If the certificate is of another policy.
+    """
+    if certificate is None:
+        return policy
+    if replace(certificate.policy, guarantee=None) != replace(policy, guarantee=None):
+        raise PolicyMismatch(
+            f"expected a certificate of this very policy of the stages {policy.stages}, got one of another fit or other service "
+            f"times, of the stages {certificate.policy.stages}: pass certificate.policy, or certify after every retime"
+        )
+    return certificate.policy
+
+
+def terms_under(policy: Policy, infeasible: str, abstain_below: float | None, on_overload: str) -> Terms:
+    """The terms of requests that do not say otherwise; a guarantee says what to abstain from unless the caller does.
+
+    Raises
+    ------
+    ConfigurationError
+        If a value is not one of those that work.
+
+    Warns
+    -----
+    GuaranteeLostWarning
+        If answers are withheld otherwise than was certified.
+    """
+    certified = None if policy.guarantee is None else policy.guarantee.abstain_below
+    terms = checked_terms(infeasible, certified if abstain_below is None else abstain_below, on_overload)
+    if policy.guarantee is not None and terms.abstain_below != (certified or 0.0):
+        warnings.warn(
+            f"the policy was certified with abstain_below={certified}, so with {abstain_below} no answer is within its guarantee: "
+            "leave abstain_below=None, or certify with this one",
+            GuaranteeLostWarning,
+            stacklevel=3,
+        )
+    return terms
 
 
 def bound_policy(policy: Policy, stages: Sequence[RunnableStage], sample: Any) -> Policy:
@@ -97,5 +144,6 @@ def run_first_requests(ready: ReadyPolicy, lane: Lane, clock: Clock, inputs: Any
         BatchRunner(ready, lane, clock, terms).run(inputs, INFINITE)
         for row in range(_N_WARM_REQUESTS):
             batch = take_rows(inputs, np.array([row % n_rows(inputs)]))
-            walk = walk_to_the_end(ready, lane, now, batch, request)
+            walk = Walk(ready, batch, INFINITE)
+            walk_to_the_end(walk, lane, now, request)
             prediction_of(walk, ready, request, postprocess=None, now=now)

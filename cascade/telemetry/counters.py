@@ -32,6 +32,8 @@ class Stats:
         Failed calls by stage.
     mean_latency_ms, max_latency_ms, mean_queue_wait_ms : float
         Of the items answered one by one; 0 before the first.
+    n_certified : int
+        Items whose answer is within the guarantee of the policy that gave it.
     """
 
     n_requests: int
@@ -42,6 +44,12 @@ class Stats:
     mean_latency_ms: float
     max_latency_ms: float
     mean_queue_wait_ms: float
+    n_certified: int = 0
+
+    @property
+    def certified_share(self) -> float:
+        """Share of the items whose answer is within a guarantee; 0 where there is none, or before the first."""
+        return self.n_certified / self.n_requests if self.n_requests else 0.0
 
     @property
     def in_time_share(self) -> float:
@@ -57,6 +65,7 @@ class Counters:
         "_latency_ms",
         "_max_latency_ms",
         "_n_batched",
+        "_n_certified",
         "_n_late",
         "_n_timed",
         "_n_timed_otherwise",
@@ -66,7 +75,7 @@ class Counters:
     )
 
     def __init__(self) -> None:
-        self._n_batched = self._n_late = self._n_timed = self._n_timed_otherwise = 0
+        self._n_batched = self._n_late = self._n_timed = self._n_timed_otherwise = self._n_certified = 0
         self._latency_ms = self._max_latency_ms = self._wait_ms = 0.0
         self._paths: dict[tuple[str, ...], int] = {}
         self._statuses: dict[str, int] = {}
@@ -98,6 +107,10 @@ class Counters:
         for status, n in statuses.items():
             self._count_status(status, n)
 
+    def count_certified(self, n: int) -> None:
+        """Count n of the items answered as within the guarantee."""
+        self._n_certified += n
+
     def count_fault(self, stage: str) -> None:
         """Count one failed call of a stage."""
         self._faults[stage] = self._faults.get(stage, 0) + 1
@@ -114,6 +127,7 @@ class Counters:
             self._latency_ms / n,
             self._max_latency_ms,
             self._wait_ms / n,
+            self._n_certified,
         )
 
     def _count_status(self, status: str, n: int) -> None:
