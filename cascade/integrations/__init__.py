@@ -1,0 +1,1 @@
+"""Where the package meets others: each module is imported by those who use the other package."""
