@@ -124,8 +124,13 @@ class Sample:
     @property
     def bound(self) -> str:
         """How the promise is proved."""
-        by_bets = self.promise.risk == "drop" or self._members is not None
-        return "betting (Waudby-Smith and Ramdas)" if by_bets else "exact binomial"
+        return "betting (Waudby-Smith and Ramdas)" if self._by_bets else "exact binomial"
+
+    @property
+    def _by_bets(self) -> bool:
+        # The most accurate path is one of the paths, so the worst of them never beats it: the losses are 0 and 1.
+        is_signed = self.promise.risk == "drop" and self.promise.reference != MOST_ACCURATE
+        return is_signed or self._members is not None
 
     def worst(self, reach: Reach, abstain_below: float | None) -> NDArray[np.int8]:
         """The largest loss of each item at every length of the path, shape (n, L)."""
@@ -151,7 +156,7 @@ class Sample:
     def p_value(self, worst: NDArray[np.int8]) -> float:
         """p-value of the claim that the risk of these losses (n,) is above the limit."""
         promise = self.promise
-        if self._members is not None or promise.risk == "drop":
+        if self._by_bets:
             values, limit = self._as_bets(worst)
             return betting_p_value(values[self._order], limit, promise.delta)
         n_losses = int((worst == 1).sum())
