@@ -190,6 +190,7 @@ def in_order(confidence, own):
     return bool(np.all((before < 0) | (confidence >= highest_before[np.maximum(before, 0)])))
 
 
+@pytest.mark.filterwarnings("ignore::cascade.errors.WeakConfidenceWarning")
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("skewed", [False, True])
 @pytest.mark.parametrize("c", [2, 4, 150])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from cascade.calibration.evidence import HeldOut, fit_evidence
+from cascade.calibration.ranking import warn_of_weak_confidence
 from cascade.calibration.transitions import count_statistics
 from cascade.core.alignment import check_service
 from cascade.core.induction import Decisions, Statistics, solve
@@ -77,6 +78,8 @@ def fit_policy(
     -----
     SmallSampleWarning
         If there are fewer than 50 items per stage.
+    WeakConfidenceWarning
+        If a stage's confidence does not rank its right answers above its wrong ones (AUROC below 0.6 by more than chance).
 
     Notes
     -----
@@ -94,6 +97,7 @@ def fit_policy(
     ('stage0', 'stage1')
     """
     _check(outcomes, service, max_accuracy_drop, cost_weight, level)
+    warn_of_weak_confidence(outcomes, stacklevel=3)
     rng = np.random.default_rng(seed)
     evidence, held_out = fit_evidence(outcomes, N_FOLDS, rng)
     prior_accuracy = float(held_out.correct[:, 0].mean())

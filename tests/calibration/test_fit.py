@@ -105,6 +105,7 @@ def test_stages_that_are_always_right_are_asked_but_once():
     assert fitted.expected().accuracy > 0.98
 
 
+@pytest.mark.filterwarnings("ignore::cascade.errors.WeakConfidenceWarning")
 @pytest.mark.parametrize("kind", ["uniform", "always wrong", "one label said"])
 def test_stages_without_a_clue_can_be_fitted(kind):
     labels = np.arange(300) % 3

@@ -78,9 +78,9 @@ def test_a_larger_drop_makes_the_unloaded_policy_cheaper(arrays, tmp_path, capsy
 def test_few_rows_are_a_warning_in_one_line(tmp_path, out, capsys):
     rng = np.random.default_rng(1)
     path = tmp_path / "few.npz"
-    np.savez(
-        path, labels=rng.integers(0, 2, 80), predictions=rng.integers(0, 2, (80, 2)), confidence=rng.random((80, 2))
-    )
+    labels, predictions = rng.integers(0, 2, 80), rng.integers(0, 2, (80, 2))
+    confidence = rng.uniform(0.3, 0.8, (80, 2)) + 0.2 * (predictions == labels[:, None])
+    np.savez(path, labels=labels, predictions=predictions, confidence=confidence)
     assert fit(path, out, "--costs", "1,2") == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("warning: 60 labelled items for 2 stages, fewer than 50 each")
