@@ -98,7 +98,8 @@ def control_risk(
     Angelopoulos, Bates, Candès, Jordan and Lei (2022), Learn then Test: Calibrating Predictive Algorithms to Achieve Risk Control.
     """
     check_same_stages(policy.stages, outcomes.stages)
-    plain = replace(policy, guarantee=None)
+    # The policy itself where it can be: what it has solved is kept.
+    plain = policy if policy.guarantee is None else replace(policy, guarantee=None)
     bound = plain.for_classes(outcomes.classes) if policy.chain is not None else plain
     known = replace(aligned(outcomes, bound.classes), requires=policy.requires)
     promise = Promise(

@@ -23,7 +23,7 @@ from cascade.errors import (
 
 TIMES_MS = [1.0, 4.0, 12.0]
 DELTA = 0.1
-N_SAMPLES = 100
+N_SAMPLES = 300
 
 
 def ladder(n, seed):
@@ -96,7 +96,7 @@ def test_without_the_envelope_the_same_router_breaks_it(policy, population):
 
 @pytest.mark.slow
 def test_a_promise_is_broken_no_more_often_than_stated(policy):
-    # The truth is a pool; 100 samples are drawn from it. With 10 % allowed, 19 % is three standard errors above.
+    # The truth is a pool; 300 samples are drawn from it. With 10 % allowed, 15.2 % is three standard errors above.
     pool, rng = ladder(4000, 5), np.random.default_rng(6)
     path = (0.0, *policy.decisions().prices.tolist())
     reference = policy.replay(pool, price=0.0).correct
@@ -112,8 +112,8 @@ def test_a_promise_is_broken_no_more_often_than_stated(policy):
             continue
         n_proved += 1
         n_broken += true_risk[certificate.price] > limit
-    assert n_proved > 30
-    assert n_broken / N_SAMPLES <= 0.19
+    assert n_proved > 100
+    assert n_broken / N_SAMPLES <= 0.152
 
 
 def test_selective_risk_finds_the_lowest_threshold_of_abstention(policy, fresh, population):
