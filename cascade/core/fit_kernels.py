@@ -153,3 +153,33 @@ def worst_losses(cells: Any, losses: Any, actions: Any, sets: Any, n_stages: int
                     if may >> j & 1:
                         reached[s | 1 << j] = True
             worst[i, step] = most
+
+
+@compiled
+def failing_counts(levels: Any, gains: Any, n_levels: int, reached: Any, gained: Any) -> None:
+    """For every combination of thresholds, how many items fail all of them, and their summed gain.
+
+    ``levels`` (n, J) thresholds that each item reaches, of ``n_levels`` per stage in ascending order, so that it fails the
+    one of index t exactly if its level is at most t; ``gains`` (n,); written: ``reached`` and ``gained`` (n_levels**J,).
+    """
+    n, n_stages = levels.shape
+    reached[:] = 0
+    gained[:] = 0
+    for i in range(n):
+        cell = 0
+        for j in range(n_stages):
+            if levels[i, j] >= n_levels:
+                cell = -1
+                break
+            cell = cell * n_levels + levels[i, j]
+        if cell >= 0:
+            reached[cell] += 1
+            gained[cell] += gains[i]
+    stride = 1
+    for _ in range(n_stages):
+        block = stride * n_levels
+        for start in range(0, reached.shape[0], block):
+            for cell in range(start + stride, start + block):
+                reached[cell] += reached[cell - stride]
+                gained[cell] += gained[cell - stride]
+        stride = block

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cascade.core.fit_kernels import blur_moves, loglinear_moments, stacked_gradient
+from cascade.core.fit_kernels import blur_moves, failing_counts, loglinear_moments, stacked_gradient
 
 RNG = np.random.default_rng(0)
 
@@ -60,3 +60,13 @@ def test_blurred_moves_keep_their_length():
     rows, columns = np.nonzero(out)
     assert set((columns - rows).tolist()) == {2} or columns.max() == 8
     assert out[4, 6] == 1.0
+
+
+def test_failing_counts_are_those_of_comparing_every_item_with_every_setting():
+    rng = np.random.default_rng(3)
+    levels, gains = rng.integers(0, 6, (70, 3)), rng.integers(-1, 2, 70)
+    reached, gained = np.full(5**3, 9), np.full(5**3, 9)
+    failing_counts(levels, gains, 5, reached, gained)
+    for cell, setting in enumerate(np.ndindex(5, 5, 5)):
+        fails = (levels <= setting).all(axis=1)
+        assert (reached[cell], gained[cell]) == (fails.sum(), gains[fails].sum())
