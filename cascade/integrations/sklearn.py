@@ -5,7 +5,7 @@ Wires cross-fitting, `fit_policy` and `Predictor` together; decides nothing itse
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +15,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import Bunch, check_random_state, column_or_1d, indexable
+from sklearn.utils import Bunch, assert_all_finite, check_random_state, column_or_1d, indexable
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
@@ -150,6 +150,7 @@ class CascadeClassifier(ClassifierMixin, _BaseComposition):  # type: ignore[misc
         policy = fit_policy(outcomes, _per_row(table), self.max_accuracy_drop, seed)
         self.classes_, self.estimators_, self.named_estimators_ = classes, list(named.values()), Bunch(**named)
         self.outcomes_, self.service_, self.policy_ = outcomes, table, policy
+        self._takes_nan = all(tags.allow_nan for tags in _input_tags(named))
         self._answering = Answering(named, policy, None if is_assumed else table)
         return self
 
@@ -172,6 +173,9 @@ class CascadeClassifier(ClassifierMixin, _BaseComposition):  # type: ignore[misc
         """
         check_is_fitted(self)
         (rows,) = indexable(X)
+        if not self._takes_nan and getattr(getattr(rows, "dtype", None), "kind", None) == "f":
+            # Here, because a row that a cheap tolerant estimator answers never meets the one that would refuse it.
+            assert_all_finite(rows, input_name="X")
         return self._answering.answers(rows, self.budget_ms).probs
 
     @property
@@ -196,9 +200,9 @@ class CascadeClassifier(ClassifierMixin, _BaseComposition):  # type: ignore[misc
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         try:
-            inputs = [estimator.__sklearn_tags__().input_tags for estimator in self._ladder(0).values()]
-        except (ConfigurationError, ValueError, AttributeError):
-            # Tags are asked for before anything is checked, and foreign estimators have none.
+            inputs = _input_tags(self._ladder(0))
+        except ValueError:
+            # Tags are asked for before the parameters are checked.
             return tags
         tags.input_tags.allow_nan = all(each.allow_nan for each in inputs)
         tags.input_tags.sparse = all(each.sparse for each in inputs)
@@ -235,6 +239,11 @@ def _default_estimators(seed: int) -> list[tuple[str, Any]]:
 
 def _is_pair(pair: Any) -> bool:
     return isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)
+
+
+def _input_tags(estimators: Mapping[str, Any]) -> list[Any]:
+    """What the estimators say about the inputs they take; those of other packages may say nothing."""
+    return [each.__sklearn_tags__().input_tags for each in estimators.values() if hasattr(each, "__sklearn_tags__")]
 
 
 def _distinct_classes(labels: NDArray[Any]) -> NDArray[Any]:
