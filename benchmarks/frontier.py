@@ -14,23 +14,44 @@ floor      what a simple prototype reached, picked as in "best"
 met        the columns that come within 0.4 points of the floor without exceeding the cost by more than 1 %
 
 In brackets behind what was picked on one half stands the cost it had on the other, because the two differ.
+
+A second table sets cascade beside published rules at equal cost on the half that serves. Every method is the concave hull of its
+settings on the half that fits; at each cost its two neighbouring points are mixed. The difference to the best peer is paired over
+the seeds, with its standard error; the halves of different seeds overlap, so that it is a little too small.
+
+hull             random mixtures of single models
+max prob, margin, entropy   chains of thresholds over all orders of the models
+agreement        ensembles that answer where they agree (ABC)
+cascade routing  per step the set of models with the best estimated quality less price times cost
+post-hoc         chains of thresholds on a learned gain of deferring
+pre-routing      a classifier on the input chooses one model; only where the inputs are there
+FrugalML         as published, on its own splits
+
+Commercial services and published scores come without inputs, the services without class scores too; two models leave nothing for
+ensembles. What a set does not allow is left out of its table.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from baselines.chains import best_within, chains_of_models, run
+from baselines.operating_points import Items
 from baselines.single_models import best_mixture, best_single
-from baselines.threshold_grid import best_chains, run_chain
+from baselines.uncertainty import own_score
+from harness.comparison import OURS as CASCADE
+from harness.comparison import costs_between, items_of, matched, peers_at, points_of_path, split_of
 from harness.datasets import Ladder, ladders
-from harness.price_path import PricePath, most_accurate_within, neighbours_at, refined_prices, walk
+from harness.price_path import PricePath, most_accurate_within, neighbours_at, price_paths
 from harness.report import arguments, data_folder, on_one_thread, print_table, write
+from harness.standing import MAY_LOSE, MUST_LEAD, TOLD, standings, told, verdict
+from harness.standing import show as show_standings
 
 from cascade.calibration.fit import fit_policy
-from cascade.core.outcomes import Outcomes
 from cascade.core.service import ServiceTable
 
 N_SEEDS = 5
@@ -56,6 +77,8 @@ PUBLISHED = {
         [0.6023, 0.6795, 0.7123, 0.7323, 0.7440, 0.7610, 0.7676, 0.7763, 0.7771],
     )
 }
+PUBLISHED_FROM = 6.0
+"""From this cost on the lead over the published curve is summed up."""
 
 Measured = dict[str, tuple[float, float]]
 """Accuracy and mean cost on the half that serves, by column; NaN where nothing keeps the cost."""
@@ -85,48 +108,63 @@ def cascade_columns(train: PricePath, test: PricePath, limit: float, rng: np.ran
     return row
 
 
-def peer_columns(train: Outcomes, test: Outcomes, costs: np.ndarray, limits: Sequence[float]) -> list[Measured]:
+def peer_columns(seen: Items, served: Items, costs: np.ndarray, limits: Sequence[float]) -> list[Measured]:
     """Single models, their mixtures and chains of thresholds, at every cost."""
-    seen, held_out = train.correct.mean(axis=0), test.correct.mean(axis=0)
+    accuracy, held_out = seen.correct.mean(axis=0), served.correct.mean(axis=0)
+    chains, tried = (chains_of_models(items, own_score(items.confidence), costs) for items in (seen, served))
     rows: list[Measured] = []
-    for limit, chain in zip(limits, best_chains(train.correct, train.confidence, costs, limits), strict=True):
-        single, shares = best_single(seen, costs, limit), best_mixture(seen, costs, limit)
+    for limit, chain in zip(limits, best_within(chains, limits), strict=True):
+        single, shares = best_single(accuracy, costs, limit), best_mixture(accuracy, costs, limit)
         if single is None or shares is None or chain is None:
             rows.append(dict.fromkeys(("single", "hull", "grid"), NOTHING))
             continue
-        grid = run_chain(chain, test.correct, test.confidence, costs)
+        grid = run(tried[chain.number], chain.thresholds)
         mixture = (shares @ held_out, shares @ costs)
         rows.append({"single": (held_out[single], costs[single]), "hull": mixture, "grid": grid})
     return rows
 
 
-def one_split(ladder: Ladder, limits: Sequence[float], seed: int) -> tuple[list[Measured], float]:
-    """Every column at every cost for one split, and the seconds the fit took."""
-    order = np.random.default_rng(seed).permutation(ladder.outcomes.n_items)
-    half = len(order) // 2
-    train, test = ladder.outcomes.take(order[:half]), ladder.outcomes.take(order[half:])
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one split gave: every column at every point, every method at every cost, and the seconds the fit took."""
+
+    columns: list[Measured]
+    equal_cost: dict[str, np.ndarray]
+    fit_s: float
+
+
+def one_split(ladder: Ladder, items: Items, limits: Sequence[float], costs: Sequence[float], seed: int) -> Found:
+    """Everything for one split; the columns at the limits, the methods at the costs."""
+    split = split_of(ladder, items, seed)
     began = time.perf_counter()
-    policy = fit_policy(train, ServiceTable.from_costs(ladder.costs), seed=seed)
+    policy = fit_policy(split.train, ServiceTable.from_costs(ladder.costs), seed=seed)
     fit_s = time.perf_counter() - began
-    prices = refined_prices(policy, train, ladder.costs)
-    seen, held_out = walk(policy, train, prices), walk(policy, test, prices)
-    peers = peer_columns(train, test, ladder.costs, limits)
+    seen, held_out = price_paths(policy, split.train, split.test, ladder.costs)
+    peers = peer_columns(split.seen, split.served, ladder.costs, limits)
     rngs = [np.random.default_rng([seed, i]) for i in range(len(limits))]
     ours = [cascade_columns(seen, held_out, limit, rng) for limit, rng in zip(limits, rngs, strict=True)]
-    return [mine | theirs for mine, theirs in zip(ours, peers, strict=True)], fit_s
+    columns = [mine | theirs for mine, theirs in zip(ours, peers, strict=True)]
+    equal = {CASCADE: matched(points_of_path(seen, held_out).on_hull(), costs)} | peers_at(split, ladder.costs, costs)
+    if ladder.name in PUBLISHED:
+        equal["FrugalML"] = np.interp(costs, *PUBLISHED[ladder.name])
+    return Found(columns, equal, fit_s)
 
 
 def measure(ladder: Ladder) -> dict[str, Any]:
     """The mean over the seeds of every column at every cost, ready for JSON."""
     limits = list(POINTS[ladder.name])
-    splits = [one_split(ladder, limits, seed) for seed in range(N_SEEDS)]
+    items, costs = items_of(ladder), costs_between(ladder.costs, limits)
+    splits = [one_split(ladder, items, limits, costs, seed) for seed in range(N_SEEDS)]
+    equal = standings(costs, [found.equal_cost for found in splits])
     singles = zip(ladder.outcomes.stages, ladder.costs, ladder.outcomes.correct.mean(axis=0), strict=True)
     return {
         "n_items": ladder.outcomes.n_items,
         "unit": ladder.unit,
         "models": {s: {"cost": float(cost), "accuracy": round(float(a), 4)} for s, cost, a in singles},
-        "fit_s": round(float(np.median([fit_s for _, fit_s in splits])), 2),
-        "points": [_point(ladder.name, limit, [rows[i] for rows, _ in splits]) for i, limit in enumerate(limits)],
+        "fit_s": round(float(np.median([found.fit_s for found in splits])), 2),
+        "points": [_point(ladder.name, limit, [f.columns[i] for f in splits]) for i, limit in enumerate(limits)],
+        "equal_cost": equal,
+        "verdict": verdict(equal),
     }
 
 
@@ -167,6 +205,8 @@ def show(name: str, result: dict[str, Any]) -> None:
         header += [column, "(cost)"] if column in WITH_COST else [column]
     header += [*(["published"] if name in PUBLISHED else []), "floor", "met"]
     print_table(header, [_cells(point) for point in result["points"]])
+    print()
+    show_standings(result["equal_cost"])
 
 
 def _cells(point: dict[str, Any]) -> list[str]:
@@ -188,8 +228,14 @@ def summary(results: dict[str, Any]) -> None:
     print()
     for column in OURS:
         missed = [f"{name} at {point['cost']:g}" for name, point in floors if column not in point["met"]]
-        told = f"; not met: {', '.join(missed)}" if missed else ""
-        print(f"{column}: {len(floors) - len(missed)} of {len(floors)} floors met{told}")
+        listed = f"; not met: {', '.join(missed)}" if missed else ""
+        print(f"{column}: {len(floors) - len(missed)} of {len(floors)} floors met{listed}")
+    print(f"\nat equal cost beside the best peer, points; met: never below {MAY_LOSE}, somewhere at least +{MUST_LEAD}")
+    print_table(TOLD, [told(name, result["verdict"]) for name, result in results.items()])
+    for name in PUBLISHED.keys() & results.keys():
+        entries = [entry["accuracy"] for entry in results[name]["equal_cost"] if entry["cost"] >= PUBLISHED_FROM]
+        lead = min(found[CASCADE] - found["FrugalML"] for found in entries)
+        print(f"{name}: at least {lead:+.2f} points above the published curve from {PUBLISHED_FROM:g} on")
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from baselines.operating_points import Items, OperatingPoints
 
 
 def best_single(accuracy: np.ndarray, costs: np.ndarray, limit: float) -> int | None:
@@ -42,3 +43,8 @@ def best_mixture(accuracy: np.ndarray, costs: np.ndarray, limit: float) -> np.nd
                 if mixed @ accuracy > shares @ accuracy:
                     shares = mixed
     return shares
+
+
+def mixtures(seen: Items, served: Items, costs: np.ndarray) -> OperatingPoints:
+    """Every model alone, of which two may be mixed: the convex hull as operating points."""
+    return OperatingPoints(costs, seen.correct.mean(axis=0), costs, served.correct.mean(axis=0)).on_hull()

@@ -23,12 +23,16 @@ FRUGAL = {
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """Recorded outcomes of K models on n labelled items, with the cost of each model in some unit."""
+    """Recorded outcomes of K models on n labelled items, with the cost of each model in some unit.
+
+    ``images`` are the inputs, first axis n; None where only what the models said was published.
+    """
 
     name: str
     outcomes: Outcomes
     costs: np.ndarray
     unit: str
+    images: np.ndarray | None = None
 
 
 def ladders(data: Path | None) -> Iterator[Ladder]:
@@ -47,11 +51,12 @@ def cifar10(data: Path) -> Ladder:
     with np.load(data / "cifar10_jpeg" / "test_logits.npz", allow_pickle=False) as file:
         logits = np.stack([file[name] for name in names], axis=1).astype(np.float64)
     with np.load(data / "cifar10_jpeg" / "test.npz", allow_pickle=False) as file:
-        labels = file["labels"]
+        images, labels = file["images"], file["labels"]
     probs = np.exp(logits - logits.max(axis=2, keepdims=True))
     probs /= probs.sum(axis=2, keepdims=True)
     outcomes = Outcomes.from_probs(probs, labels, stages=names)
-    return Ladder("CIFAR-10 JPEG", outcomes, np.array([2.6, 4.2, 5.9, 7.5]), "ms at batch 1, as stated with the data")
+    costs = np.array([2.6, 4.2, 5.9, 7.5])
+    return Ladder("CIFAR-10 JPEG", outcomes, costs, "ms at batch 1, as stated with the data", images)
 
 
 def frugal(data: Path, file_name: str, name: str) -> Ladder:
@@ -95,4 +100,5 @@ def digits() -> Ladder:
     }
     said = [model.fit(x[train], labels[train]).predict_proba(x[rest]) for model, x in models.values()]
     outcomes = Outcomes.from_probs(np.stack(said, axis=1), labels[rest], stages=list(models))
-    return Ladder("digits", outcomes, np.array([1.0, 2.0, 5.0, 50.0]), "chosen, not measured")
+    costs = np.array([1.0, 2.0, 5.0, 50.0])
+    return Ladder("digits", outcomes, costs, "chosen, not measured", images[rest].reshape(-1, 8, 8))

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-
-from benchmarks.baselines.single_models import best_mixture, best_single
+from baselines.single_models import best_mixture, best_single
 
 COSTS = np.array([1.0, 2.0, 5.0])
 

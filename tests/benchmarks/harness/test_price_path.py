@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from harness.price_path import N_PRICES, Pooled, most_accurate_within, neighbours_at, price_paths
 
-from benchmarks.harness.price_path import N_PRICES, most_accurate_within, neighbours_at, refined_prices, walk
 from cascade.calibration.fit import fit_policy
 from cascade.core.outcomes import Outcomes
 from cascade.core.service import ServiceTable
@@ -34,18 +34,36 @@ def test_of_several_pairs_around_a_cost_the_more_accurate_is_mixed():
     assert neighbours_at(cost, accuracy, 2.0) == (2, 1, 0.5)
 
 
-@pytest.mark.slow
-def test_refined_prices_ascend_and_run_from_every_model_to_the_cheapest_one():
+@pytest.fixture(scope="module")
+def fitted():
+    """A policy over two models, and what it was fitted on."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 600)
     logits = rng.standard_normal((600, 2, 3))
     logits[np.arange(600), :, labels] += [1.0, 3.0]
     probs = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
-    outcomes, costs = Outcomes.from_probs(probs, labels), np.array([1.0, 4.0])
-    policy = fit_policy(outcomes, ServiceTable.from_costs(costs))
-    prices = refined_prices(policy, outcomes, costs)
-    path = walk(policy, outcomes, prices)
-    assert np.all(np.diff(prices) > 0)
+    outcomes = Outcomes.from_probs(probs, labels)
+    return fit_policy(outcomes, ServiceTable.from_costs(COSTS)), outcomes
+
+
+COSTS = np.array([1.0, 4.0])
+
+
+@pytest.mark.slow
+def test_the_path_runs_from_every_model_to_the_cheapest_one_in_small_steps(fitted):
+    policy, outcomes = fitted
+    path, again = price_paths(policy, outcomes, outcomes, COSTS)
     assert path.mean_cost[-1] == pytest.approx(1.0)
     assert path.mean_cost[0] > 3.0
-    assert len(prices) > N_PRICES
+    assert len(path.mean_cost) > N_PRICES
+    assert np.array_equal(path.correct, again.correct)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("price", [1e-4, 0.02, 0.1, 3.0])
+def test_what_was_pooled_once_gives_what_replay_gives(fitted, price):
+    policy, outcomes = fitted
+    replay = policy.replay(outcomes, price=price)
+    correct, cost = Pooled.over(policy, outcomes, COSTS).under(policy.table(price=price))
+    assert np.array_equal(correct, replay.correct)
+    assert cost == pytest.approx(replay.cost)
