@@ -163,6 +163,8 @@ def test_copies_answer_alike_after_the_first_answer(copied):
     assert_array_equal(copied(model).predict_proba(X), probs)
 
 
+@pytest.mark.filterwarnings("ignore::cascade.errors.WeakConfidenceWarning")
+@pytest.mark.slow
 def test_grid_search_reaches_estimators_by_name_and_can_drop_them():
     grid = {"tree__max_depth": [4, 6], "linear": [LINEAR, "drop"], "max_accuracy_drop": [0.0]}
     model = CascadeClassifier([("tree", TREE), ("linear", LINEAR)], random_state=0)
@@ -252,6 +254,23 @@ def test_estimator_that_cannot_fit_the_budget_is_not_run(tracked):
     assert_array_equal(probs.argmax(axis=1), model.estimators_[0].predict_proba(X).argmax(axis=1))
 
 
+def test_budget_is_held_against_whole_batches_though_rows_are_cheap_in_large_ones(tracked):
+    times = np.array([[1e-6, 1e-6], [1e6, 1e6]])
+    table = ServiceTable(
+        stages=("tree", "dear"),
+        batch_sizes=(1, 1 << 30),
+        mean_ms=times,
+        quantile_ms=np.stack([times] * 4),
+        costs=np.array([1.0, 2.0]),
+    )
+    ladder = [("tree", TREE), ("dear", tracked())]
+    model = CascadeClassifier(ladder, random_state=0, service=table, max_accuracy_drop=0.0).fit(X, Y)
+    model.set_params(budget_ms=1e5).predict(X)
+    tracked.rows.clear()
+    model.predict(X)
+    assert not tracked.rows
+
+
 @pytest.mark.slow
 def test_times_are_measured_where_a_budget_needs_them():
     assert fitted().service_.stamp is None
@@ -266,6 +285,15 @@ def test_times_are_measured_where_a_budget_needs_them():
 def test_fits_in_parallel_are_the_fits_one_after_the_other():
     with parallel_config(backend="threading"):
         assert_array_equal(fitted(n_jobs=2).predict_proba(X), fitted().predict_proba(X))
+
+
+def test_row_that_one_estimator_would_refuse_is_refused_whichever_answers():
+    model = CascadeClassifier([("tree", TREE), ("linear", LINEAR)], random_state=0).fit(X, Y)
+    holes = X.copy()
+    holes[5, 3] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        model.predict(holes)
+    assert CascadeClassifier([("tree", TREE)], random_state=0).fit(holes, Y).predict(holes).shape == (500,)
 
 
 @pytest.mark.parametrize(
