@@ -12,6 +12,7 @@
     │   ├── NotFinite                        NaN or infinity where a number is needed
     │   ├── EmptyBatch                       no rows
     │   ├── LabelMismatch                    labels outside the columns of the scores
+    │   ├── UnknownRequest (LookupError)     no request of this id was answered
     │   ├── NotCertifiable                   the data do not prove the promise
     │   └── ReusedData                       rows that were fitted on are to prove something
     ├── OverloadError                        the load: allow more time or send less
@@ -70,6 +71,10 @@ class EmptyBatch(DataError):
 
 class LabelMismatch(DataError):
     """Labels do not fit the columns of the scores."""
+
+
+class UnknownRequest(DataError, LookupError):
+    """The id is not that of a request which this predictor has answered."""
 
 
 class NotCertifiable(DataError):

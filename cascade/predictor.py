@@ -20,14 +20,16 @@ from cascade.profiling.local import local_service
 from cascade.profiling.profile import profile
 from cascade.profiling.stamp import current_stamp, stamp_mismatch
 from cascade.runtime.answering import Answering
+from cascade.runtime.auditing import auditor_of
+from cascade.runtime.feedback import Feedback
 from cascade.runtime.lane import LEAVE_THREADS, Lane
 from cascade.runtime.ready import ReadyPolicy
 from cascade.runtime.request import InputCheck, checked_terms, sample_inputs
 from cascade.runtime.serving import Server
+from cascade.runtime.watch import drift_watcher_of
 from cascade.runtime.wiring import (
     bound_policy,
-    certified_policy,
-    check_stages_of,
+    followed_policy,
     run_first_requests,
     terms_under,
 )
@@ -35,7 +37,7 @@ from cascade.stages.base import RunnableStage
 from cascade.telemetry.counters import Counters
 
 
-class Predictor(Answering):
+class Predictor(Answering, Feedback):
     """Answers requests with the most accurate path through the stages that fits the time left.
 
     Parameters
@@ -70,6 +72,17 @@ class Predictor(Answering):
     sample : batch, optional
         Inputs to profile and warm up with, where they cannot be made up from shape and dtype.
     clock : Clock, optional
+    audit_fraction : float
+        Share of requests, in [0, 1], drawn at random, for which every stage runs once the answer is out; for `feedback`.
+    audit_capacity : int
+        Most requests kept that wait for their audit, that wait for a label, and that have one; older ones are forgotten.
+    audit_seed : int or numpy.random.Generator
+        Draws the requests.
+    audit_in_background : bool
+        Run audits on a thread of their own while no request wants the stages; a request waits for one running stage at most.
+        Otherwise they wait for `run_audits`.
+    drift_window : int
+        Answers that `drift` compares with as many earlier ones; 0 keeps none.
 
     Raises
     ------
@@ -105,21 +118,27 @@ class Predictor(Answering):
         check_finite: bool = True,
         sample: Any = None,
         clock: Clock | None = None,
+        audit_fraction: float = 0.0,
+        audit_capacity: int = 1000,
+        audit_seed: int | np.random.Generator = 0,
+        audit_in_background: bool = True,
+        drift_window: int = 0,
     ) -> None:
         if cache is not None:
             raise ConfigurationError(f"expected cache=None, got {cache!r}: this version has no result cache")
-        followed = certified_policy(policy, certificate)
-        check_stages_of(followed, stages)
+        followed = followed_policy(policy, certificate, stages)
+        checked_terms(infeasible, abstain_below, on_overload)
         self._stages, self._threads, self._asked = tuple(stages), threads, (infeasible, abstain_below, on_overload)
         self._clock = clock or MonotonicClock()
         self._counters = Counters()
         self._lane = Lane(stages, self._clock, LEAVE_THREADS if threads == "leave" else int(threads), self._counters)
+        self._auditor = auditor_of(
+            self._lane, audit_fraction, capacity=audit_capacity, seed=audit_seed, in_background=audit_in_background
+        )
+        self._drift = drift_watcher_of(self._lane, drift_window)
         self._inputs = InputCheck(policy.inputs, check_finite)
         self._sample = sample_inputs(policy.inputs) if sample is None else sample
-        checked_terms(infeasible, abstain_below, on_overload)
-        own = service or _certified_service(followed, stages, threads)
-        table = local_service(followed, stages, own, sample=self._sample, threads=threads, clock=self._clock)
-        timed = bound_policy(followed.retime(table), stages, self._sample)
+        timed = self._timed_here(followed, service)
         self._server = Server(
             ReadyPolicy(timed, stages),
             self._lane,
@@ -128,9 +147,17 @@ class Predictor(Answering):
             terms=terms_under(timed, *self._asked),
             preprocess=preprocess,
             postprocess=postprocess,
+            watchers=tuple(watcher for watcher in (self._auditor, self._drift) if watcher is not None),
         )
         if self._sample is not None:
             self.warm_up(self._sample)
+
+    def _timed_here(self, policy: Policy, service: ServiceTable | None) -> Policy:
+        given = service or _certified_service(policy, self._stages, self._threads)
+        table = local_service(
+            policy, self._stages, given, sample=self._sample, threads=self._threads, clock=self._clock
+        )
+        return bound_policy(policy.retime(table), self._stages, self._sample)
 
     @classmethod
     def fit(
@@ -190,12 +217,13 @@ class Predictor(Answering):
         GuaranteeLostWarning
             As for `Predictor`.
         """
-        followed = certified_policy(policy, certificate)
-        check_stages_of(followed, self._stages)
+        followed = followed_policy(policy, certificate, self._stages)
         table = _certified_service(followed, self._stages, self._threads) or self.policy.service
         timed = bound_policy(followed.retime(table), self._stages, self._sample)
         terms = terms_under(timed, *self._asked)
         self._server = self._server.under(ReadyPolicy(timed, self._stages), terms)
+        if self._drift is not None:
+            self._drift.restart()
 
     def warm_up(self, X: Any = None) -> None:
         """Run every path of the code once, so that the first request is as fast as the hundredth.
@@ -218,7 +246,9 @@ class Predictor(Answering):
         run_first_requests(self._server.ready, self._lane, self._clock, inputs, self._server.terms)
 
     def close(self) -> None:
-        """Give thread counts back; the predictor is not to be used afterwards."""
+        """End the audits and give thread counts back; the predictor is not to be used afterwards."""
+        if self._auditor is not None:
+            self._auditor.close()
         self._lane.close()
 
     def __enter__(self) -> Self:

@@ -206,9 +206,12 @@ def test_withholding_other_answers_than_certified_voids_the_guarantee_aloud():
 
 def test_under_overload_a_batch_pays_the_certified_price_at_most_if_it_is_to_shed():
     """Rows that the certified price wants to send on run out of time; at a higher price none is sent."""
+    cheap = replace(CERTIFICATE.policy, guarantee=replace(CERTIFICATE.guarantee, price=1e-3))
     n_degraded = {}
     for on_overload in ("degrade", "shed"):
-        answers = made(on_overload=on_overload).predict_batch(ROWS[:200], budget_ms=280.0)
+        clock = VirtualClock()
+        predictor = Predictor(fakes(clock), cheap, SERVICE, on_overload=on_overload, clock=clock)
+        answers = predictor.predict_batch(ROWS[:200], budget_ms=280.0)
         n_degraded[on_overload] = answers.status_counts.get("degraded", 0)
     assert n_degraded["degrade"] == 0
     assert n_degraded["shed"] > 10

@@ -110,6 +110,8 @@ class Prediction:
         True if some evidence came from the result cache.
     final : bool
         True unless a better answer to the same request follows.
+    id : int or None
+        Number of the request, unique within its predictor and ascending; what `Predictor.feedback` asks for.
     """
 
     label: Any
@@ -123,6 +125,7 @@ class Prediction:
     in_time: bool
     from_cache: bool = False
     final: bool = True
+    id: int | None = None
 
     def explain(self) -> str:
         """One sentence on how this answer came about."""
@@ -152,3 +155,4 @@ class OpenPrediction:
     in_time: bool
     from_cache: bool
     final: bool
+    id: int | None

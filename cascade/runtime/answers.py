@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.core.records import FloatArray, OpenPrediction, Prediction, Status
+from cascade.core.records import FloatArray, IntArray, OpenPrediction, Prediction, Status
 from cascade.core.replay import label_array, path_counts_of
 from cascade.runtime.batch import Rows
 from cascade.runtime.ready import INFINITE, ReadyPolicy
@@ -41,6 +41,8 @@ class BatchPrediction:
     path_counts : mapping from tuple of str to int
     latency_ms : float
         Of the whole call.
+    ids : ndarray of int64, shape (n,), or None
+        What `Predictor.feedback` asks for; None where the predictor neither audits nor looks for drift.
     """
 
     labels: NDArray[Any]
@@ -51,6 +53,7 @@ class BatchPrediction:
     in_time: NDArray[np.bool_]
     path_counts: Mapping[tuple[str, ...], int]
     latency_ms: float
+    ids: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -89,7 +92,7 @@ def prediction_of(
     # A refined answer must not change when the walk goes on.
     answer.probs = probs if final else probs.copy()
     answer.confidence, answer.path, answer.queue_wait_ms = confidence, walk.path, wait_ms
-    answer.from_cache, answer.final = False, final
+    answer.from_cache, answer.final, answer.id = False, final, request.id
     start_ms, deadline_ms, end_ms = request.start_ms, request.deadline_ms, now()
     answer.budget_ms = None if deadline_ms == INFINITE else deadline_ms - start_ms
     answer.latency_ms, answer.in_time = end_ms - start_ms, end_ms <= deadline_ms
@@ -104,6 +107,7 @@ def answers_of(
     *,
     postprocess: Postprocess,
     now: Callable[[], float],
+    ids: IntArray | None = None,
 ) -> BatchPrediction:
     """The answers of a batch."""
     start_ms, deadline_ms = request.start_ms, request.deadline_ms
@@ -130,4 +134,5 @@ def answers_of(
         np.full(len(labels), end_ms <= deadline_ms),
         paths,
         end_ms - start_ms,
+        ids,
     )

@@ -16,6 +16,7 @@ from cascade.core.evidence import reachable_sets
 from cascade.core.guarantee import capped_price
 from cascade.core.induction import STOP
 from cascade.core.records import FloatArray, IntArray
+from cascade.core.replay import path_counts_of
 from cascade.core.rows import n_rows, take_rows
 from cascade.core.table import DecisionTable
 from cascade.errors import StageError
@@ -52,6 +53,12 @@ class Rows:
     last_stage: IntArray
     trace: IntArray
     degraded: Any
+
+    def paths(self, rows: IntArray, names: tuple[str, ...]) -> list[tuple[str, ...]]:
+        """The stages, of K names, that ran for each of some rows."""
+        codes, places = np.unique(self.trace[rows], return_inverse=True)
+        known = [path for code in codes for path in path_counts_of(np.array([code]), names)]
+        return [known[place] for place in places.tolist()]
 
 
 @dataclass(slots=True, eq=False)

@@ -48,21 +48,45 @@ class Lane:
         self.release = self._lock.release
         self._n_threads = n_threads
         self._limited: dict[int, ExitStack] = {}
+        self._waiting: set[int] = set()
 
     def acquire(self) -> float:
         """Take the lane; the milliseconds that this had to wait. Whoever takes it must `release` it."""
         waited_ms = 0.0
         if not self._lock.acquire(False):
-            asked_ms = self._now()
-            self._lock.acquire()
+            asked_ms, thread = self._now(), get_ident()
+            self._waiting.add(thread)
+            try:
+                self._lock.acquire()
+            finally:
+                self._waiting.discard(thread)
             waited_ms = self._now() - asked_ms
+        self._prepare_thread()
+        return waited_ms
+
+    def acquire_if_free(self) -> bool:
+        """Take the lane unless somebody has it or waits for it; whoever takes it must `release` it."""
+        if self.is_wanted or not self._lock.acquire(False):
+            return False
+        if self.is_wanted:
+            # Came between the two looks: a lock does not know who came first.
+            self.release()
+            return False
+        self._prepare_thread()
+        return True
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether a caller waits for the lane."""
+        return bool(self._waiting)
+
+    def _prepare_thread(self) -> None:
         if self._n_threads != LEAVE_THREADS and get_ident() not in self._limited:
             try:
                 self._limit_threads()
             except BaseException:
                 self.release()
                 raise
-        return waited_ms
 
     def __enter__(self) -> None:
         self.acquire()

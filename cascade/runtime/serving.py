@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import copy
+from itertools import count, islice
 from typing import Any, Self
+
+import numpy as np
 
 from cascade.clock import Clock
 from cascade.core.records import Prediction
+from cascade.core.rows import n_rows
 from cascade.runtime.answers import BatchPrediction, Postprocess, answers_of, prediction_of
 from cascade.runtime.batch import BatchRunner
 from cascade.runtime.certified_walk import CertifiedWalk
@@ -19,7 +23,7 @@ from cascade.runtime.ready import ReadyPolicy
 from cascade.runtime.request import InputCheck, checked_terms, deadline_of
 from cascade.runtime.single import Request, Terms, improving_walk, walk_to_the_end
 from cascade.runtime.walk import Walk
-from cascade.runtime.watch import Watch
+from cascade.runtime.watch import CertifiedWatcher, Watcher
 
 _FORGET = 0.95
 """Share of the time kept back for finishing that is still believed in one request later."""
@@ -38,6 +42,8 @@ class Server:
     terms : Terms
         Where a call does not say otherwise.
     preprocess, postprocess : callable or None
+    watchers : sequence of Watcher
+        Who sees every answer, whatever the policy; they see ids of rows.
     """
 
     def __init__(
@@ -50,11 +56,13 @@ class Server:
         terms: Terms,
         preprocess: Callable[[Any], Any] | None,
         postprocess: Postprocess,
+        watchers: tuple[Watcher, ...] = (),
     ) -> None:
         self._lane, self._clock, self._now = lane, clock, clock.now_ms
         self._inputs, self._counters = inputs, lane.counters
         self._preprocess, self._postprocess = preprocess, postprocess
         self._reserve_ms = 0.0
+        self._ids, self._lasting = count(), watchers
         self._follow(ready, terms)
 
     def under(self, ready: ReadyPolicy, terms: Terms) -> Self:
@@ -66,7 +74,8 @@ class Server:
     def _follow(self, ready: ReadyPolicy, terms: Terms) -> None:
         self.ready, self.terms = ready, terms
         guarantee = ready.policy.guarantee
-        self._watch = None if guarantee is None else Watch(self._counters, guarantee)
+        certified = () if guarantee is None else (CertifiedWatcher(self._counters, guarantee),)
+        self._watchers: tuple[Watcher, ...] = (*certified, *self._lasting)
         self._new_walk = Walk if guarantee is None else CertifiedWalk
 
     def request(
@@ -90,7 +99,7 @@ class Server:
                 terms.abstain_below if abstain_below is None else abstain_below,
                 terms.on_overload,
             )
-        return Request(start_ms, deadline, deadline - self._reserve_ms, terms)
+        return Request(start_ms, deadline, deadline - self._reserve_ms, terms, next(self._ids))
 
     def one(self, x: Any, request: Request) -> Prediction:
         """The answer to one item."""
@@ -107,8 +116,9 @@ class Server:
             self._reserve_ms *= _FORGET
             if after_ms > self._reserve_ms:  # noqa: PLR1730 - three times as fast as max
                 self._reserve_ms = after_ms
-            if self._watch is not None:
-                self._watch.see_one(walk, request)
+            if self._watchers:
+                for watcher in self._watchers:
+                    watcher.see_one(batch, walk, request, answer)
         finally:
             lane.release()
         return answer
@@ -119,10 +129,11 @@ class Server:
         batch = self._inputs.many(inputs, self._preprocess)
         with self._lane:
             rows = BatchRunner(ready, self._lane, self._clock, request.terms).run(batch, request.stop_at_ms)
-            answers = answers_of(rows, ready, request, postprocess=self._postprocess, now=self._now)
+            ids = np.fromiter(islice(self._ids, n_rows(batch)), np.int64) if self._lasting else None
+            answers = answers_of(rows, ready, request, postprocess=self._postprocess, now=self._now, ids=ids)
             self._counters.count_batch(answers.path_counts, answers.status_counts, int(answers.in_time.sum()))
-            if self._watch is not None:
-                self._watch.see_many(rows, request)
+            for watcher in self._watchers:
+                watcher.see_many(batch, rows, request, answers)
         return answers
 
     def improving(self, x: Any, request: Request) -> Iterator[Prediction]:
@@ -136,4 +147,6 @@ class Server:
             if is_last:
                 with self._lane:
                     self._counters.count_answer(answer)
+                    for watcher in self._watchers:
+                        watcher.see_one(batch, walk, request, answer)
             yield answer

@@ -47,6 +47,7 @@ class Request:
     stop_at_ms : float
         Instant by which the last stage must end, so that the rest is done by the deadline.
     terms : Terms
+    id : int
 
     Notes
     -----
@@ -57,6 +58,7 @@ class Request:
     deadline_ms: float
     stop_at_ms: float
     terms: Terms
+    id: int = 0
 
     @property
     def budget_ms(self) -> float:

@@ -1,20 +1,42 @@
-"""What is noted about answers besides giving them: which of them are within the policy's guarantee.
+"""What is noted about answers besides giving them: which are within a guarantee, and whether they drift.
 
 The lane is held by the caller.
 """
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
+import numpy as np
+
 from cascade.core.guarantee import Guarantee
+from cascade.core.records import Prediction
+from cascade.core.replay import Replay
+from cascade.errors import ConfigurationError
+from cascade.runtime.answers import BatchPrediction
 from cascade.runtime.batch import Rows
+from cascade.runtime.lane import Lane
 from cascade.runtime.ready import INFINITE
 from cascade.runtime.single import Request
 from cascade.runtime.walk import Walk
 from cascade.telemetry.counters import Counters
+from cascade.telemetry.drift import MIN_ANSWERS, DriftMonitor, DriftReport
 
 
-class Watch:
-    """Looks at every answer once it is counted.
+class Watcher(Protocol):
+    """Looks at every answer once it is counted."""
+
+    def see_one(self, batch: Any, walk: Walk, request: Request, answer: Prediction) -> None:
+        """One item was answered."""
+        ...
+
+    def see_many(self, batch: Any, rows: Rows, request: Request, answers: BatchPrediction) -> None:
+        """The rows of one call were answered."""
+        ...
+
+
+class CertifiedWatcher:
+    """Counts the answers that are within a guarantee.
 
     Parameters
     ----------
@@ -27,12 +49,65 @@ class Watch:
         self._counters = counters
         self._abstain_below = guarantee.abstain_below or 0.0
 
-    def see_one(self, walk: Walk, request: Request) -> None:
-        """Note what became of one item."""
+    def see_one(self, batch: Any, walk: Walk, request: Request, answer: Prediction) -> None:  # noqa: ARG002 - a Watcher
+        """Count one item, if its path is certified."""
         if walk.is_certified and request.terms.abstain_below == self._abstain_below:
             self._counters.count_certified(1)
 
-    def see_many(self, rows: Rows, request: Request) -> None:
-        """Note what became of the rows of one call; only calls without a deadline are certified."""
+    def see_many(self, batch: Any, rows: Rows, request: Request, answers: BatchPrediction) -> None:  # noqa: ARG002 - as above
+        """Count rows that no fault changed; only calls without a deadline are certified."""
         if request.deadline_ms == INFINITE and request.terms.abstain_below == self._abstain_below:
             self._counters.count_certified(int((~rows.degraded).sum()))
+
+
+class DriftWatcher:
+    """Keeps paths and confidences of the first and of the latest answers.
+
+    Parameters
+    ----------
+    lane : Lane
+    window : int
+        Answers kept of either.
+    """
+
+    def __init__(self, lane: Lane, window: int) -> None:
+        self._lane, self._monitor = lane, DriftMonitor(window)
+        self._names = tuple(stage.name for stage in lane.stages)
+
+    def see_one(self, batch: Any, walk: Walk, request: Request, answer: Prediction) -> None:  # noqa: ARG002 - a Watcher
+        """Note one answer."""
+        self._monitor.note(answer.path, answer.confidence)
+
+    def see_many(self, batch: Any, rows: Rows, request: Request, answers: BatchPrediction) -> None:  # noqa: ARG002 - as above
+        """Note the rows that stay in either window: the first and the last."""
+        n, head = len(answers), min(len(answers), self._monitor.n_missing)
+        kept = np.concatenate([np.arange(head), np.arange(max(head, n - self._monitor.window), n)])
+        for path, confidence in zip(rows.paths(kept, self._names), answers.confidence[kept].tolist(), strict=True):
+            self._monitor.note(path, confidence)
+
+    def restart(self) -> None:
+        """Begin anew, under another policy."""
+        with self._lane:
+            self._monitor.restart()
+
+    def report(self, reference: Replay | None, alpha: float) -> DriftReport:
+        """The latest answers against a replay; None: against the first ones."""
+        with self._lane:
+            return self._monitor.report(reference, alpha)
+
+
+def drift_watcher_of(lane: Lane, window: int) -> DriftWatcher | None:
+    """The watcher of a predictor; None where drift is not looked for.
+
+    Raises
+    ------
+    ConfigurationError
+        If the window is too small to tell anything.
+    """
+    if window == 0:
+        return None
+    if window < MIN_ANSWERS:
+        raise ConfigurationError(
+            f"expected drift_window of at least {MIN_ANSWERS} answers, or 0 for none, got {window}"
+        )
+    return DriftWatcher(lane, window)

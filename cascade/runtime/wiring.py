@@ -59,14 +59,15 @@ def check_stages_of(policy: Policy, stages: Sequence[RunnableStage]) -> None:
         )
 
 
-def certified_policy(policy: Policy, certificate: Certificate | None) -> Policy:
-    """The policy to follow: that of the certificate, where there is one.
+def followed_policy(policy: Policy, certificate: Certificate | None, stages: Sequence[RunnableStage]) -> Policy:
+    """The policy to follow on these stages: that of the certificate, where there is one.
 
     Raises
     ------
     PolicyMismatch
-        If the certificate is of another policy.
+        If the policy is of other stages, or the certificate of another policy.
     """
+    check_stages_of(policy, stages)
     if certificate is None:
         return policy
     if replace(certificate.policy, guarantee=None) != replace(policy, guarantee=None):

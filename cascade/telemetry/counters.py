@@ -34,6 +34,9 @@ class Stats:
         Of the items answered one by one; 0 before the first.
     n_certified : int
         Items whose answer is within the guarantee of the policy that gave it.
+    n_audited, n_audit_faults, n_audits_dropped : int
+        Requests that ran through every stage after they were answered; those of them that failed; and those that were drawn
+        but not run, as too many waited, the input could not be copied, or the predictor was closed.
     """
 
     n_requests: int
@@ -45,6 +48,9 @@ class Stats:
     max_latency_ms: float
     mean_queue_wait_ms: float
     n_certified: int = 0
+    n_audited: int = 0
+    n_audit_faults: int = 0
+    n_audits_dropped: int = 0
 
     @property
     def certified_share(self) -> float:
@@ -64,6 +70,9 @@ class Counters:
         "_faults",
         "_latency_ms",
         "_max_latency_ms",
+        "_n_audit_faults",
+        "_n_audited",
+        "_n_audits_dropped",
         "_n_batched",
         "_n_certified",
         "_n_late",
@@ -76,6 +85,7 @@ class Counters:
 
     def __init__(self) -> None:
         self._n_batched = self._n_late = self._n_timed = self._n_timed_otherwise = self._n_certified = 0
+        self._n_audited = self._n_audit_faults = self._n_audits_dropped = 0
         self._latency_ms = self._max_latency_ms = self._wait_ms = 0.0
         self._paths: dict[tuple[str, ...], int] = {}
         self._statuses: dict[str, int] = {}
@@ -111,6 +121,18 @@ class Counters:
         """Count n of the items answered as within the guarantee."""
         self._n_certified += n
 
+    def count_audit(self) -> None:
+        """Count one audit that has run."""
+        self._n_audited += 1
+
+    def count_audit_fault(self) -> None:
+        """Count one audit that failed."""
+        self._n_audit_faults += 1
+
+    def count_audit_dropped(self) -> None:
+        """Count one audit that is not to be run."""
+        self._n_audits_dropped += 1
+
     def count_fault(self, stage: str) -> None:
         """Count one failed call of a stage."""
         self._faults[stage] = self._faults.get(stage, 0) + 1
@@ -128,6 +150,9 @@ class Counters:
             self._max_latency_ms,
             self._wait_ms / n,
             self._n_certified,
+            self._n_audited,
+            self._n_audit_faults,
+            self._n_audits_dropped,
         )
 
     def _count_status(self, status: str, n: int) -> None:

@@ -1,3 +1,5 @@
+from threading import Event, Thread
+
 import numpy as np
 import pytest
 
@@ -47,3 +49,25 @@ def test_the_lane_is_free_again_after_an_error(clock):
         lane.run(0, X)
     with lane:
         assert lane.run(0, X)[0].tolist() == np.eye(2).tolist()
+
+
+def test_a_lane_that_is_free_but_waited_for_is_left_to_who_waits(clock):
+    lane, got, gate = lane_of(FakeStage("a", np.eye(2)), clock=clock), [], Event()
+
+    def wait_for_it():
+        got.append(lane.acquire())
+        gate.wait()
+        lane.release()
+
+    lane.acquire()
+    assert not lane.acquire_if_free()
+    waiting = Thread(target=wait_for_it)
+    waiting.start()
+    while not lane.is_wanted:
+        pass
+    lane.release()
+    assert not lane.acquire_if_free()
+    gate.set()
+    waiting.join()
+    assert got == [0.0]
+    assert lane.acquire_if_free()
