@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.calibration.pooling import LoglinearFitter, PooledFit, clipped, fit_floors
+from cascade.calibration.pooling import LoglinearFitter, PooledFit, clearly_better, clipped, fit_floors
 from cascade.calibration.stacking import StackedFitter
 from cascade.calibration.transitions import fit_recalibration, recalibrated
 from cascade.core.evidence import EvidenceModel, Form, features_of, members_of, reachable_sets
@@ -21,6 +21,7 @@ from cascade.core.outcomes import Outcomes
 from cascade.core.records import FloatArray, IntArray
 
 MAX_STACKED_LABELS = 64
+_FEW_ITEMS = 20_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,11 +75,38 @@ def fit_evidence(outcomes: Outcomes, n_folds: int, rng: np.random.Generator) -> 
         Draws the folds.
     """
     folds = assign_folds(outcomes.labels, n_folds, rng)
-    fit = _fit_stacked if natural_form(outcomes) == "stacked" else _fit_loglinear
-    return fit(outcomes, folds, n_folds)
+    if natural_form(outcomes) == "loglinear":
+        fitted = _fit_loglinear(outcomes, folds, n_folds)
+    else:
+        fitted = _fit_stacked(outcomes, folds, n_folds)
+        if outcomes.n_items <= _FEW_ITEMS:
+            # Few items do not pay for a coefficient per label: spread over the other labels, confidences pool with K weights.
+            spread = _fit_loglinear(outcomes, folds, n_folds)
+            fitted = spread if spread.loss < fitted.loss else fitted
+    return fitted.evidence, fitted.held_out
 
 
-def _fit_loglinear(outcomes: Outcomes, folds: IntArray, n_folds: int) -> tuple[EvidenceModel, HeldOut]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fitted:
+    """One form of pooling, fitted, with its mean held-out log-loss over all sets."""
+
+    evidence: EvidenceModel
+    held_out: HeldOut
+    loss: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sets:
+    """What all forms share; ``uses`` (2**K,) is the set whose fit each set takes over, mostly itself."""
+
+    bias: FloatArray
+    recal: FloatArray
+    uses: IntArray
+    held_out: HeldOut
+    loss: float
+
+
+def _fit_loglinear(outcomes: Outcomes, folds: IntArray, n_folds: int) -> _Fitted:
     features = features_of(outcomes, "loglinear")
     # The chosen one of c classes has at least 1 / c: a higher floor could change the label of a lone stage.
     highest = 0.0 if outcomes.n_stages > 1 else -np.log(len(outcomes.classes))
@@ -89,11 +117,12 @@ def _fit_loglinear(outcomes: Outcomes, folds: IntArray, n_folds: int) -> tuple[E
     def keep(evidence_set: int, fitted: PooledFit) -> None:
         weights[evidence_set, members_of(evidence_set)] = fitted.weights
 
-    bias, recal, held_out = _fit_sets(outcomes, folds, fitter, keep)
-    return EvidenceModel("loglinear", floors, weights, bias, None, recal), held_out
+    sets = _fit_sets(outcomes, folds, fitter, keep)
+    evidence = EvidenceModel("loglinear", floors, weights[sets.uses], sets.bias, None, sets.recal)
+    return _Fitted(evidence, sets.held_out, sets.loss)
 
 
-def _fit_stacked(outcomes: Outcomes, folds: IntArray, n_folds: int) -> tuple[EvidenceModel, HeldOut]:
+def _fit_stacked(outcomes: Outcomes, folds: IntArray, n_folds: int) -> _Fitted:
     k, c = outcomes.n_stages, len(outcomes.classes)
     features = features_of(outcomes, "stacked")
     fitter = StackedFitter(features, outcomes.labels, folds, n_folds, n_labels=c, n_classes=c)
@@ -102,27 +131,44 @@ def _fit_stacked(outcomes: Outcomes, folds: IntArray, n_folds: int) -> tuple[Evi
     def keep(evidence_set: int, _: PooledFit) -> None:
         tables[evidence_set, members_of(evidence_set)] = fitter.tables(evidence_set)
 
-    bias, recal, held_out = _fit_sets(outcomes, folds, fitter, keep)
+    sets = _fit_sets(outcomes, folds, fitter, keep)
     floors, weights = np.full(k, LOG_FLOOR), np.zeros((1 << k, k))
-    return EvidenceModel("stacked", floors, weights, bias, tables, recal), held_out
+    evidence = EvidenceModel("stacked", floors, weights, sets.bias, tables[sets.uses], sets.recal)
+    return _Fitted(evidence, sets.held_out, sets.loss)
 
 
-def _fit_sets(
-    outcomes: Outcomes, folds: IntArray, fitter: SetFitter, keep: Callable[[int, PooledFit], None]
-) -> tuple[FloatArray, FloatArray, HeldOut]:
-    """Biases and recalibration of every reachable set, and what each would have said about unseen items."""
+def _fit_sets(outcomes: Outcomes, folds: IntArray, fitter: SetFitter, keep: Callable[[int, PooledFit], None]) -> _Sets:
+    """Every reachable set, one after the other, the smaller ones first.
+
+    A set whose pooling does not clearly pay uses the fit of its best part: with that a useless stage says nothing, and few
+    items are not pooled at the price of accuracy.
+    """
     n, n_sets, labels, c = outcomes.n_items, 1 << outcomes.n_stages, outcomes.labels, len(outcomes.classes)
     bias, recal = np.zeros((n_sets, c)), np.tile(np.array([1.0, 0.0]), (n_sets, 1))
     shares = np.bincount(labels, minlength=c) + 0.5
     bias[0] = np.log(shares / shares.sum())
     confidence, correct = np.zeros((n, n_sets)), np.zeros((n, n_sets), np.bool_)
     confidence[:, 0], correct[:, 0] = np.exp(bias[0]).max(), labels == bias[0].argmax()
-    for s in reachable_sets(outcomes.requires)[1:]:
+    uses, losses = np.arange(n_sets), np.zeros((n, n_sets), np.float32)
+    sets = reachable_sets(outcomes.requires)[1:]
+    for s in sets:
         fitted = fitter.fit(s)
         keep(s, fitted)
-        bias[s] = fitted.bias
+        part = _best_part(s, sets, losses)
+        if part and not clearly_better(fitted.nll, losses[:, part].astype(np.float64)):
+            uses[s] = uses[part]
+            for kept in (bias, recal, losses.T, confidence.T, correct.T):
+                kept[s] = kept[part]
+            continue
+        bias[s], losses[:, s] = fitted.bias, fitted.nll
         top = fitted.probs.max(axis=1)
         correct[:, s] = fitted.probs.argmax(axis=1) == labels
         recal[s] = fit_recalibration(top, correct[:, s])
         confidence[:, s] = recalibrated(top, recal[s])
-    return bias, recal, HeldOut(confidence, correct, folds)
+    return _Sets(bias, recal, uses, HeldOut(confidence, correct, folds), float(losses[:, sets].mean()))
+
+
+def _best_part(evidence_set: int, sets: list[int], losses: NDArray[np.float32]) -> int:
+    """The set without one of its stages that has the least held-out loss; 0 where there is none."""
+    parts = [part for j in members_of(evidence_set) if (part := evidence_set & ~(1 << int(j))) in sets]
+    return min(parts, key=lambda part: float(losses[:, part].mean()), default=0)
