@@ -16,15 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.calibration.certification import Found, PricePath, Promise, Sample, highest_price, lowest_abstention
+from cascade.calibration.checks import group_numbers
+from cascade.calibration.label_shift import check_labels
 from cascade.core.alignment import aligned, check_same_stages
 from cascade.core.certificate import Certificate
 from cascade.core.guarantee import MOST_ACCURATE, RISKS, Guarantee
 from cascade.core.outcomes import Outcomes
 from cascade.core.policy import Policy
-from cascade.core.records import IntArray
 from cascade.core.replay import fastest_stage
 from cascade.core.row_marks import digest_of_rows
-from cascade.errors import ConfigurationError, DataError, ReusedData
+from cascade.errors import ConfigurationError, ReusedData
 
 _uses: Counter[str] = Counter()
 _counting = threading.Lock()
@@ -86,6 +87,11 @@ def control_risk(
     ConfigurationError
         If an argument cannot work.
 
+    Warns
+    -----
+    LabelShiftWarning
+        If the labels come in other shares than those that were fitted.
+
     Notes
     -----
     Fixed-sequence Learn-then-Test: the prices of the policy's own grid are tested from small to large, and the last one
@@ -111,7 +117,9 @@ def control_risk(
         abstain_below=abstain_below,
     )
     _check_fresh(policy, known)
-    members = None if groups is None else _group_numbers(groups, known.n_items)
+    members = None if groups is None else group_numbers(groups, known.n_items)
+    if members is None and policy.chain is None:
+        check_labels(policy, known)
     sample = Sample(bound, known, promise, members, np.random.default_rng(seed))
     path = PricePath.of(bound, promise.min_budget_ms)
     search = lowest_abstention if risk == "selective" and abstain_below is None else highest_price
@@ -197,11 +205,3 @@ def _check_fresh(policy: Policy, outcomes: Outcomes) -> None:
             f"expected outcomes that nothing was fitted on, got {n_found} of {n_told} rows that the policy was fitted on: "
             "set labelled data aside before fitting"
         )
-
-
-def _group_numbers(groups: Any, n: int) -> IntArray:
-    names = list(groups)
-    if len(names) != n:
-        raise DataError(f"expected one group for each of the {n} items, got {len(names)}")
-    numbers = {name: i for i, name in enumerate(dict.fromkeys(names))}
-    return np.array([numbers[name] for name in names], np.int64)

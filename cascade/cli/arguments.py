@@ -14,6 +14,7 @@ examples:
   cascade fit --data arrays.npz --costs 0.3,2.1,9.0 --out policy.json
   cascade profile --stages my_models:stages --data inputs.npy --out service.json
   cascade explain --policy policy.json --budget-ms 5
+  cascade certify --policy policy.json --data fresh.npz --max-risk 0.01 --out certified.json
 
 'cascade COMMAND --help' says what a command reads and writes.
 """
@@ -59,6 +60,14 @@ examples:
   cascade explain --policy policy.json --budget-ms 5 --service other_machine.json --json
 """
 
+_CERTIFY_EXAMPLES = """\
+the data must not have been fitted on: set labelled rows aside before 'cascade fit'. They are read as 'cascade fit' reads them.
+
+examples:
+  cascade certify --policy policy.json --data fresh.npz --max-risk 0.01 --out certified.json
+  cascade certify --policy policy.json --data fresh.csv --risk error --max-risk 0.05 --delta 0.1 --out certified.json
+"""
+
 
 def build_parser() -> ArgumentParser:
     """The parser of the whole command line."""
@@ -74,6 +83,7 @@ def build_parser() -> ArgumentParser:
     _add_fit(commands)
     _add_profile(commands)
     _add_explain(commands)
+    _add_certify(commands)
     return parser
 
 
@@ -138,6 +148,29 @@ def _add_explain(commands: Any) -> None:
     parser.add_argument("--budget-ms", type=_budget, metavar="MS", help="time allowed (default: no deadline)")
     parser.add_argument("--service", type=Path, metavar="JSON", help="service times of another machine to solve it for")
     parser.add_argument("--json", action="store_true", help="print the plan as JSON instead of text")
+
+
+def _add_certify(commands: Any) -> None:
+    parser = _command(commands, "certify", "prove a promise about a policy on fresh data", _CERTIFY_EXAMPLES)
+    parser.add_argument("--policy", type=Path, required=True, metavar="JSON", help="a saved policy")
+    parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="saved outputs and true labels")
+    parser.add_argument(
+        "--max-risk", type=_share, required=True, metavar="X", help="the bound on the risk, such as 0.01"
+    )
+    parser.add_argument(
+        "--delta", type=_share, default=0.05, metavar="X", help="probability that it does not hold (default: 0.05)"
+    )
+    parser.add_argument(
+        "--risk",
+        choices=("error", "lost", "drop", "selective"),
+        default="drop",
+        help="what is bounded (default: drop, the accuracy lost against the reference)",
+    )
+    parser.add_argument("--reference", metavar="STAGE", help="compare with a stage (default: the most accurate path)")
+    parser.add_argument("--min-budget-ms", type=_budget, metavar="MS", help="least budget that is covered")
+    parser.add_argument("--abstain-below", type=_number, metavar="X", help="with --risk selective: no label below it")
+    parser.add_argument("--out", type=_new_file, required=True, metavar="JSON", help="where the certified policy goes")
+    parser.add_argument("--json", action="store_true", help="print the guarantee as JSON instead of text")
 
 
 def _command(commands: Any, name: str, purpose: str, examples: str) -> ArgumentParser:

@@ -54,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: Namespace) -> None:
     match options.command:
+        case "certify":
+            from cascade.cli.certify import run
         case "demo":
             from cascade.cli.demo import run
         case "fit":

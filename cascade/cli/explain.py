@@ -30,6 +30,8 @@ def run(options: Namespace) -> None:
         return
     print(policy.explain(options.budget_ms))
     print(f"\n{thresholds_table(policy, options.budget_ms)}")
+    if policy.guarantee is not None:
+        print(f"\n{policy.guarantee.explain()}")
 
 
 def thresholds_table(policy: Policy, budget_ms: float | None) -> str:
@@ -53,6 +55,7 @@ def plan(policy: Policy, budget_ms: float | None) -> dict[str, Any]:
         "budget_ms": budget_ms,
         "explanation": policy.explain(budget_ms),
         "expected": None if policy.statistics is None else asdict(policy.expected(budget_ms)),
+        "guarantee": None if policy.guarantee is None else policy.guarantee.to_dict(),
         "thresholds": [
             {
                 "evidence": list(row.evidence),

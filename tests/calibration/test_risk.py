@@ -16,6 +16,7 @@ from cascade.errors import (
     ConfigurationError,
     DataError,
     GuaranteeLostWarning,
+    LabelShiftWarning,
     NotCertifiable,
     PolicyMismatch,
     ReusedData,
@@ -95,6 +96,7 @@ def test_without_the_envelope_the_same_router_breaks_it(policy, population):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::cascade.errors.LabelShiftWarning")
 def test_a_promise_is_broken_no_more_often_than_stated(policy):
     # The truth is a pool; 300 samples are drawn from it. With 10 % allowed, 15.2 % is three standard errors above.
     pool, rng = ladder(4000, 5), np.random.default_rng(6)
@@ -157,6 +159,7 @@ def test_a_chain_is_certified_as_it_is(fresh):
     assert certificate.policy.replay(fresh).certified_share == 1.0
 
 
+@pytest.mark.filterwarnings("ignore::cascade.errors.LabelShiftWarning")
 def test_groups_count_as_one_each(policy, fresh):
     # A hundred copies of a few items prove no more than the few.
     few = fresh.take(np.repeat(np.arange(40), 50))
@@ -228,6 +231,11 @@ def test_uses_of_the_same_data_are_counted(policy, monkeypatch):
     shuffled = fresh.take(np.random.default_rng(0).permutation(500))
     uses = [control_risk(policy, each, 0.3, DELTA, "error").n_uses for each in (fresh, other, shuffled)]
     assert uses == [1, 1, 2]
+
+
+def test_labels_in_other_shares_than_fitted_are_pointed_out(policy, fresh):
+    with pytest.warns(LabelShiftWarning, match="most of all 0"):
+        control_risk(policy, fresh.take(np.flatnonzero(fresh.labels > 0)), 0.3, DELTA, "error")
 
 
 @pytest.mark.parametrize("rows", [slice(0, 1500), slice(700, 701)])
