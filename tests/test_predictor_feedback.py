@@ -1,13 +1,16 @@
 """Audits, feedback and drift at the public predictor."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 from cascade.calibration.fit import fit_policy
+from cascade.calibration.update import update_policy
 from cascade.clock import VirtualClock
 from cascade.core.outcomes import Outcomes
 from cascade.core.service import ServiceTable
-from cascade.errors import ConfigurationError, EmptyBatch, UnknownRequest
+from cascade.errors import ConfigurationError, EmptyBatch, UnknownRequest, WeakConfidenceWarning
 from cascade.predictor import Predictor
 from cascade.testing.fakes import FakeStage
 
@@ -56,6 +59,41 @@ def test_labels_of_audited_requests_become_outcomes_of_every_stage():
     assert np.allclose(recorded.log_probs, expected.log_probs, atol=1e-6)
     assert recorded.labels.tolist() == expected.labels.tolist()
     assert recorded.stages == NAMES
+
+
+def test_outcomes_that_are_forgotten_are_given_once():
+    predictor = audited()
+    ids = [predictor.predict(i).id for i in range(20)]
+    predictor.run_audits()
+    for number in ids[:10]:
+        predictor.feedback(number, 0)
+    assert predictor.recorded_outcomes().n_items == 10
+    assert predictor.recorded_outcomes(forget=True).n_items == 10
+    for number in ids[10:13]:
+        predictor.feedback(number, 0)
+    assert predictor.recorded_outcomes().n_items == 3
+    assert not predictor.feedback(ids[0], 0)
+
+
+def test_feedback_on_changed_inputs_becomes_a_better_policy_that_can_be_put_into_force():
+    """The weak stage has gone blind: it says one class for everything, and is as sure as before."""
+    blind = np.sort(PROBS[:, 0], axis=1)[:, ::-1]
+    clock = VirtualClock()
+    stages = [FakeStage("weak", blind, 1.0, clock), FakeStage("strong", PROBS[:, 1], 10.0, clock)]
+    predictor = Predictor(
+        stages, POLICY, SERVICE, clock=clock, audit_fraction=1.0, audit_in_background=False, audit_capacity=N
+    )
+    answers = predictor.predict_batch(np.arange(400, N))
+    predictor.run_audits()
+    for number, label in zip(answers.ids, LABELS[400:], strict=True):
+        predictor.feedback(number, label)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", WeakConfidenceWarning)
+        update = update_policy(predictor.policy, predictor.recorded_outcomes(forget=True))
+    assert (update.accepted, update.reason) == (True, "it is more accurate")
+    predictor.swap_policy(update.policy)
+    again = predictor.predict_batch(np.arange(400, N))
+    assert np.mean(again.labels == LABELS[400:]) > np.mean(answers.labels == LABELS[400:]) + 0.1
 
 
 def test_an_audit_tells_which_request_it_is_of_and_what_ran_for_it():

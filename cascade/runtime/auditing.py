@@ -139,10 +139,13 @@ class Auditor:
         with self._log_lock:
             return self._log.audits()
 
-    def outcomes(self, ready: ReadyPolicy) -> Outcomes:
+    def outcomes(self, ready: ReadyPolicy, *, forget: bool) -> Outcomes:
         """The labelled audits as a table; raises as `AuditLog.outcomes`."""
         with self._log_lock:
-            return self._log.outcomes(ready.stages, ready.classes, ready.policy.inputs)
+            table = self._log.outcomes(ready.stages, ready.classes, ready.policy.inputs)
+            if forget:
+                self._log.forget_outcomes()
+            return table
 
     def _draw(self, request_id: int, batch: Any, row: int, path: tuple[str, ...]) -> None:
         if len(self._jobs) >= self._capacity:

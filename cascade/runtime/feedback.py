@@ -55,8 +55,14 @@ class Feedback:
         """
         return self._audited().feedback(id, label, self._server.ready)
 
-    def recorded_outcomes(self) -> Outcomes:
+    def recorded_outcomes(self, *, forget: bool = False) -> Outcomes:
         """What every stage said about the audited requests whose labels came by `feedback`.
+
+        Parameters
+        ----------
+        forget : bool
+            Keep them no longer, so that the next call gives those that came since: a policy is not to be compared on
+            what it was fitted on.
 
         Returns
         -------
@@ -70,7 +76,7 @@ class Feedback:
         ConfigurationError
             If the predictor makes no audits.
         """
-        return self._audited().outcomes(self._server.ready)
+        return self._audited().outcomes(self._server.ready, forget=forget)
 
     def audits(self) -> tuple[Audit, ...]:
         """The requests drawn so far that are still kept, by id: those to find labels for.

@@ -159,6 +159,10 @@ class AuditLog:
         table = Outcomes.record(said, np.arange(len(ready)), [entry.label for entry in ready], progress=False)
         return replace(table, inputs=inputs)
 
+    def forget_outcomes(self) -> None:
+        """Drop what `outcomes` gives."""
+        self._labelled = {number: entry for number, entry in self._labelled.items() if entry.outputs is None}
+
     def _known(self, request_id: Any) -> int:
         try:
             number = index(request_id)

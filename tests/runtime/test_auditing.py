@@ -75,7 +75,7 @@ def test_an_input_that_the_caller_changes_later_is_audited_as_it_was(asked, part
     batch[0] = 4
     asked.auditor.run_all()
     asked.auditor.feedback(0, 1, asked.ready)
-    recorded = asked.auditor.outcomes(asked.ready)
+    recorded = asked.auditor.outcomes(asked.ready, forget=False)
     assert np.allclose(np.exp(recorded.log_probs[0]), parts.probs[3])
 
 
