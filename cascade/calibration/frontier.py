@@ -17,6 +17,7 @@ from cascade.calibration.checks import check_fittable, group_numbers
 from cascade.calibration.evidence import fit_evidence
 from cascade.calibration.fit import N_FOLDS
 from cascade.calibration.price_path import PricePath, Visit, sums_over
+from cascade.calibration.ranking import warn_of_weak_confidence
 from cascade.calibration.resampling import Packed, bootstrap_intervals
 from cascade.core.frontier import Frontier, ReferencePoint, non_dominated
 from cascade.core.outcomes import Outcomes
@@ -97,6 +98,8 @@ def frontier(
     -----
     SmallSampleWarning
         If there are fewer than 50 items per stage, or fewer than 30 groups.
+    WeakConfidenceWarning
+        If the confidence of a stage hardly ranks right answers above wrong ones.
 
     Notes
     -----
@@ -112,7 +115,7 @@ def frontier(
 
     *Intervals* are percentile bootstrap intervals of the accuracy at a fixed price, for each point by itself. They tell how far
     other items of this kind may differ, not how far another fit may, nor the whole curve at once. Where nearly all answers are
-    right, they are too short. Points are picked by their accuracy, which flatters the curve a little: see the how-to.
+    right, they are too short. Points are picked by their accuracy, which flatters the curve a little, the more the fewer items there are.
 
     O(2**K n) memory. With n = 50,000, K = 4 and 10 classes it takes seconds.
 
@@ -132,6 +135,7 @@ def frontier(
     True
     """
     check_fittable(outcomes, service, n_folds=N_FOLDS, level=level, cost_weight=cost_weight)
+    warn_of_weak_confidence(outcomes, stacklevel=3)
     _check_numbers(n_bootstrap, confidence, max_step)
     members = None if groups is None else group_numbers(groups, outcomes.n_items)
     n_groups = None if members is None else _n_groups(members)

@@ -11,7 +11,7 @@ from cascade.calibration.fit import fit_policy
 from cascade.calibration.frontier import folds_of_groups, frontier
 from cascade.core.outcomes import Outcomes
 from cascade.core.service import ServiceTable
-from cascade.errors import ConfigurationError, DataError, PolicyMismatch, SmallSampleWarning
+from cascade.errors import ConfigurationError, DataError, PolicyMismatch, SmallSampleWarning, WeakConfidenceWarning
 
 SERVICE = ServiceTable.from_costs([1.0, 4.0, 10.0])
 
@@ -29,6 +29,10 @@ def curve_of(outcomes, service=SERVICE, **keywords):
     return frontier(outcomes, service, **({"n_bootstrap": 100, "max_step": 0.05, "progress": False} | keywords))
 
 
+def mean_width(intervals):
+    return np.mean([np.mean(one.ci_high - one.ci_low) for one in intervals])
+
+
 @pytest.fixture(scope="module")
 def curve():
     return curve_of(ladder())
@@ -40,6 +44,7 @@ def test_the_same_seed_gives_the_same_curve_and_another_one_another(curve):
     assert curve_of(ladder(), seed=1) != curve
 
 
+@pytest.mark.slow
 def test_outcomes_are_not_written_into():
     outcomes = ladder(n=300)
     before = outcomes.log_probs.copy()
@@ -56,6 +61,7 @@ def test_the_curve_runs_from_the_cheapest_stage_up_without_dominated_points(curv
     assert (curve.n_items, curve.n_groups, curve.confidence) == (450, None, 0.95)
 
 
+@pytest.mark.slow
 def test_a_policy_follows_a_point_within_its_budget(curve):
     policy, fresh = fit_policy(ladder(), SERVICE), ladder(n=3000, seed=1)
     for i in (0, len(curve) // 3, len(curve) // 2, len(curve) - 1):
@@ -67,6 +73,7 @@ def test_a_policy_follows_a_point_within_its_budget(curve):
         assert free.mean_ms == pytest.approx(curve.mean_ms[i], abs=1.0)
 
 
+@pytest.mark.slow
 def test_a_budget_leaves_room_for_the_upper_quantiles_of_the_longest_path():
     spread = ServiceTable(
         stages=None,
@@ -95,6 +102,7 @@ def test_accuracies_are_not_optimistic():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::cascade.errors.WeakConfidenceWarning")
 def test_nothing_is_learned_from_answers_that_are_noise():
     best = []
     for seed in range(8):
@@ -122,6 +130,7 @@ def test_intervals_cover_the_accuracy_on_fresh_items_as_often_as_they_say():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::cascade.errors.WeakConfidenceWarning")
 def test_the_oracle_takes_the_cheapest_right_stage_and_singles_stand_alone():
     right = np.array([[1, 1], [0, 1], [0, 0], [1, 0]] * 75, bool)
     labels = np.arange(300) % 3
@@ -149,6 +158,7 @@ def test_a_cost_that_counts_makes_the_curve_cheaper():
     assert dear < 0.8 * free
 
 
+@pytest.mark.slow
 def test_one_stage_and_stages_that_take_no_time_are_a_single_point():
     assert len(curve_of(ladder(k=1), ServiceTable.from_costs([3.0]))) == 1
     assert len(curve_of(ladder(), ServiceTable.from_costs([1.0, 2.0, 3.0], time_ms=[0.0, 0.0, 0.0]))) == 1
@@ -156,14 +166,21 @@ def test_one_stage_and_stages_that_take_no_time_are_a_single_point():
 
 @pytest.mark.slow
 def test_items_drawn_in_groups_give_wider_intervals():
-    outcomes = ladder(n=300)
-    copies = outcomes.take(np.repeat(np.arange(300), 3))
-    together = curve_of(copies, groups=np.repeat(np.arange(300), 3), n_bootstrap=400)
-    apart = curve_of(copies, n_bootstrap=400)
-    width = [float((one.ci_high - one.ci_low).mean()) for one in (together, apart)]
+    rows = np.random.default_rng(4).permutation(np.repeat(np.arange(300), 3))
+    copies = ladder(n=300).take(rows)
+    together, apart = curve_of(copies, groups=rows, n_bootstrap=400), curve_of(copies, n_bootstrap=400)
     # Three copies tell no more than one: the square root of three.
-    assert width[0] / width[1] == pytest.approx(np.sqrt(3.0), rel=0.15)
+    for name in ("curve", "singles"):
+        widths = [mean_width([found] if name == "curve" else found.singles) for found in (together, apart)]
+        assert widths[0] / widths[1] == pytest.approx(np.sqrt(3.0), rel=0.15)
     assert (together.n_groups, apart.n_groups) == (300, None)
+
+
+@pytest.mark.slow
+def test_groups_decide_which_items_are_counted_without():
+    outcomes = ladder(n=300)
+    together, apart = curve_of(outcomes, groups=np.arange(300) // 2), curve_of(outcomes)
+    assert not np.array_equal(together.mean_ms, apart.mean_ms)
 
 
 def test_a_group_is_never_split_between_folds_and_folds_are_of_much_the_same_size():
@@ -174,6 +191,7 @@ def test_a_group_is_never_split_between_folds_and_folds_are_of_much_the_same_siz
     assert np.bincount(folds).tolist() == pytest.approx([30] * 5, abs=10)
 
 
+@pytest.mark.slow
 def test_few_groups_warn_and_fewer_than_folds_are_refused():
     with pytest.warns(SmallSampleWarning, match="29 groups, fewer than 30"):
         curve_of(ladder(), groups=np.arange(450) % 29)
@@ -183,9 +201,19 @@ def test_few_groups_warn_and_fewer_than_folds_are_refused():
         curve_of(ladder(), groups=["a", "b", "c"])
 
 
+@pytest.mark.slow
 def test_few_items_warn_at_the_line_of_the_caller():
     with pytest.warns(SmallSampleWarning, match="60 labelled items for 3 stages") as caught:
         frontier(ladder(n=60), SERVICE, n_bootstrap=100, progress=False)
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.slow
+def test_a_confidence_that_ranks_nothing_warns_at_the_line_of_the_caller():
+    rng = np.random.default_rng(0)
+    noise = Outcomes.from_probs(rng.dirichlet([1.0, 1.0], (300, 3)), rng.integers(0, 2, 300))
+    with pytest.warns(WeakConfidenceWarning, match="stage0") as caught:
+        frontier(noise, SERVICE, n_bootstrap=100, progress=False)
     assert caught[0].filename == __file__
 
 
