@@ -15,9 +15,10 @@ met        the columns that come within 0.4 points of the floor without exceedin
 
 In brackets behind what was picked on one half stands the cost it had on the other, because the two differ.
 
-A second table sets cascade beside published rules at equal cost on the half that serves. Every method is the concave hull of its
-settings on the half that fits; at each cost its two neighbouring points are mixed. The difference to the best peer is paired over
-the seeds, with its standard error; the halves of different seeds overlap, so that it is a little too small.
+A second table sets cascade beside published rules at equal cost on the half that serves. Cascade and pre-routing are paths of prices,
+the others the concave hull of their settings on the half that fits; at each cost two neighbouring points are mixed, as in
+"matched". The difference to the best peer is paired over the seeds, with its standard error; the halves of different seeds overlap, so
+that it is a little too small.
 
 hull             random mixtures of single models
 max prob, margin, entropy   chains of thresholds over all orders of the models
@@ -144,7 +145,7 @@ def one_split(ladder: Ladder, items: Items, limits: Sequence[float], costs: Sequ
     rngs = [np.random.default_rng([seed, i]) for i in range(len(limits))]
     ours = [cascade_columns(seen, held_out, limit, rng) for limit, rng in zip(limits, rngs, strict=True)]
     columns = [mine | theirs for mine, theirs in zip(ours, peers, strict=True)]
-    equal = {CASCADE: matched(points_of_path(seen, held_out).on_hull(), costs)} | peers_at(split, ladder.costs, costs)
+    equal = {CASCADE: matched(points_of_path(seen, held_out), costs)} | peers_at(split, ladder.costs, costs)
     if ladder.name in PUBLISHED:
         equal["FrugalML"] = np.interp(costs, *PUBLISHED[ladder.name])
     return Found(columns, equal, fit_s)

@@ -50,7 +50,7 @@ def measure(ladder: Ladder) -> list[dict[str, Any]]:
             split = split_of(ladder, items, seed, size)
             policy = fit_policy(split.train, ServiceTable.from_costs(ladder.costs), seed=seed)
             paths = price_paths(policy, split.train, split.test, ladder.costs)
-            own = {OURS: matched(points_of_path(*paths).on_hull(), costs)}
+            own = {OURS: matched(points_of_path(*paths), costs)}
             splits.append(own | peers_at(split, ladder.costs, costs))
         rows += [{"n_fit": size} | entry for entry in standings(costs, splits)]
     return rows

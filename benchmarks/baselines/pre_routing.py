@@ -19,23 +19,23 @@ from baselines.operating_points import Items, OperatingPoints
 N_PRICES = 400
 N_CELLS, N_DIRECTIONS = 4, 8
 RIDGE = 300.0
-"""From 3 to 3000 the log-loss on CIFAR-10 images of a fit without an item hardly moves; it is lowest here."""
+"""Log-loss without an item: on CIFAR-10 images .477 at 3, .459 at 300, .457 at 3000; on digits .242, .235, .242."""
 
 
 def pre_routing(seen: Items, served: Items, costs: np.ndarray) -> OperatingPoints | None:
-    """The hull over a path of prices; None where the inputs are not known."""
+    """A path of prices; None where the inputs are not known."""
     if seen.features is None or served.features is None:
         return None
     quality = learned(seen.features, seen.correct, served.features, RIDGE)
     done = [_routed(q, items.correct, costs) for q, items in zip(quality, (seen, served), strict=True)]
-    return OperatingPoints(done[0][0], done[0][1], done[1][0], done[1][1]).on_hull()
+    # All of the path: its hull was worse on CIFAR-10 and on digits.
+    return OperatingPoints(done[0][0], done[0][1], done[1][0], done[1][1])
 
 
 def _routed(quality: np.ndarray, correct: np.ndarray, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean cost and accuracy at every price, each of shape (N_PRICES,)."""
     everyone, steps = np.arange(len(quality)), np.diff(np.sort(costs))
-    # Falling, so that of prices that do the same to the items seen the highest is kept.
-    prices = np.geomspace(3.0 / steps[steps > 0].min(), 1e-5 / costs.max(), N_PRICES)
+    prices = np.geomspace(1e-5 / costs.max(), 3.0 / steps[steps > 0].min(), N_PRICES)
     chosen = [(quality - price * costs).argmax(axis=1) for price in prices]
     return np.array([costs[c].mean() for c in chosen]), np.array([correct[everyone, c].mean() for c in chosen])
 

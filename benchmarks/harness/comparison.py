@@ -70,7 +70,7 @@ def split_of(ladder: Ladder, items: Items, seed: int, n_fit: int | None = None) 
 
 
 def points_of_path(seen: PricePath, served: PricePath) -> OperatingPoints:
-    """A path of prices as operating points."""
+    """A path of prices as operating points, every one of them: neighbouring prices differ little, corners of a hull by luck."""
     return OperatingPoints(seen.mean_cost, seen.accuracy, served.mean_cost, served.accuracy)
 
 
