@@ -18,6 +18,8 @@ from cascade.core.records import FloatArray, IntArray
 
 MAX_BINS = 48
 _ROWS_PER_BIN = 20
+_ROWS_FOR_EDGES = 100_000
+"""Enough to place the edges of bins by: an edge need not be an exact quantile."""
 _NARROW, _WIDE = 0.033, 0.16
 """Widths of the blur over transitions, as shares of the number of bins."""
 _WIDE_ROWS = 10.0
@@ -65,7 +67,7 @@ def bin_edges(confidence: FloatArray, n_bins: int) -> FloatArray:
     """Inner edges of ``n_bins`` bins, narrower in mass at both ends, where decisions are made."""
     grid = np.arange(1, n_bins) / n_bins
     mass = 0.5 * grid + 0.5 * np.sin(0.5 * np.pi * grid) ** 2
-    return np.quantile(confidence, mass)
+    return np.quantile(confidence[:: max(1, len(confidence) // _ROWS_FOR_EDGES)], mass)
 
 
 def count_statistics(
@@ -92,9 +94,10 @@ def count_statistics(
     bins = np.zeros((n_sets, n), np.int64)
     sets = reachable_sets(requires)
     for s in sets[1:]:
-        edges[s] = bin_edges(confidence[:, s], n_bins)
-        bins[s] = np.searchsorted(edges[s], confidence[:, s], side="right")
-        accuracy[s] = _bin_accuracy(bins[s], confidence[:, s], correct[:, s], n_bins)
+        column = np.ascontiguousarray(confidence[:, s])
+        edges[s] = bin_edges(column, n_bins)
+        bins[s] = np.searchsorted(edges[s], column, side="right")
+        accuracy[s] = _bin_accuracy(bins[s], column, correct[:, s], n_bins)
     transitions = np.zeros((n_sets, k, n_bins, n_bins), np.float32)
     plain = Statistics(requires, edges, accuracy, transitions)
     for s in sets:

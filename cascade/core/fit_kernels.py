@@ -79,9 +79,11 @@ def stacked_gradient(
         for k in range(c):
             z[k] = bias[k]
         for a in range(members.shape[0]):
-            label, u, v = int(features[i, members[a], 0]), features[i, members[a], 1], features[i, members[a], 2]
+            said = features[i, members[a]]
+            table, u, v = tables[a, int(said[0])], said[1], said[2]
+            flat, by_u, by_v = table[0], table[1], table[2]
             for k in range(c):
-                z[k] += tables[a, label, 0, k] + u * tables[a, label, 1, k] + v * tables[a, label, 2, k]
+                z[k] += flat[k] + u * by_u[k] + v * by_v[k]
         top = z.max()
         own = z[y]
         total = 0.0
@@ -95,11 +97,15 @@ def stacked_gradient(
         for k in range(c):
             grad_bias[k] += z[k]
         for a in range(members.shape[0]):
-            label, u, v = int(features[i, members[a], 0]), features[i, members[a], 1], features[i, members[a], 2]
+            said = features[i, members[a]]
+            table, u, v = grad_tables[a, int(said[0])], said[1], said[2]
+            flat, by_u, by_v = table[0], table[1], table[2]
             for k in range(c):
-                grad_tables[a, label, 0, k] += z[k]
-                grad_tables[a, label, 1, k] += u * z[k]
-                grad_tables[a, label, 2, k] += v * z[k]
+                flat[k] += z[k]
+            for k in range(c):
+                by_u[k] += u * z[k]
+            for k in range(c):
+                by_v[k] += v * z[k]
     return loss
 
 
@@ -183,3 +189,42 @@ def failing_counts(levels: Any, gains: Any, n_levels: int, reached: Any, gained:
                 reached[cell] += reached[cell - stride]
                 gained[cell] += gained[cell - stride]
         stride = block
+
+
+@compiled
+def stacked_curvature(features: Any, rows: Any, members: Any, tables: Any, bias: Any, blocks: Any) -> None:
+    """Add the second derivatives of what `stacked_gradient` sums over ``rows`` to ``blocks`` (D, D, c (c + 1) / 2).
+
+    Its inputs are the D = 3 s m + 1 leading entries of ``tables`` (s, m, 3, c), one after the other, and that of ``bias``.
+    The block of two inputs, the first not before the second, is symmetric in the classes: its lower triangle, row by row.
+    """
+    s, n_labels, _, c = tables.shape
+    z, weights = np.empty(c), np.empty(blocks.shape[2])
+    at, value = np.empty(3 * s + 1, np.int64), np.empty(3 * s + 1)
+    at[3 * s], value[3 * s] = 3 * s * n_labels, 1.0
+    for i in rows:
+        z[:] = bias
+        for a in range(s):
+            label = int(features[i, members[a], 0])
+            for t in range(3):
+                factor = 1.0 if t == 0 else float(features[i, members[a], t])
+                at[3 * a + t], value[3 * a + t] = 3 * (a * n_labels + label) + t, factor
+                for k in range(c):
+                    z[k] += factor * tables[a, label, t, k]
+        top = z.max()
+        total = 0.0
+        for k in range(c):
+            z[k] = math.exp(z[k] - top)
+            total += z[k]
+        place = 0
+        for k in range(c):
+            for other in range(k + 1):
+                weights[place] = -z[k] * z[other] / (total * total)
+                place += 1
+            weights[place - 1] += z[k] / total
+        for d in range(3 * s + 1):
+            for e in range(d + 1):
+                both = value[d] * value[e]
+                block = blocks[at[d], at[e]]
+                for place in range(weights.shape[0]):
+                    block[place] += both * weights[place]

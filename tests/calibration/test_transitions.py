@@ -1,11 +1,11 @@
-"""Recalibrated confidences at the ends of their range."""
+"""Recalibrated confidences at the ends of their range, and the edges of bins."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from cascade.calibration.transitions import count_statistics, recalibrated
+from cascade.calibration.transitions import bin_edges, count_statistics, recalibrated
 
 TOP = np.array([0.0, 1e-9, 0.3, 0.5, 0.9, 1.0])
 
@@ -49,3 +49,14 @@ def test_bins_follow_a_confidence_that_foretells_what_is_right():
 def test_bins_follow_their_own_outcomes_where_the_confidence_misleads():
     centre, accuracy = accuracies_of(lambda u: np.where(u < 0.5, 0.1, 0.9))
     assert np.abs(accuracy - np.where(centre < 0.5, 0.1, 0.9)).mean() < 0.04
+
+
+def test_edges_of_very_many_items_are_nearly_those_of_all():
+    confidence = np.random.default_rng(0).beta(4, 1, 300_001)
+    edges = bin_edges(confidence, 4)
+    shares = np.searchsorted(np.sort(confidence), edges) / len(confidence)
+    # The mass below the middle edge is a half; a third of the items place it within three standard errors.
+    assert shares[1] == pytest.approx(0.5, abs=3 * 0.5 / np.sqrt(100_000))
+    ranks = np.arange(1, 4) / 4
+    mass = 0.5 * ranks + 0.5 * np.sin(0.5 * np.pi * ranks) ** 2
+    assert np.array_equal(bin_edges(confidence[:150_000], 4), np.quantile(confidence[:150_000], mass))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cascade.core.fit_kernels import blur_moves, failing_counts, loglinear_moments, stacked_gradient
+from cascade.core.fit_kernels import blur_moves, failing_counts, loglinear_moments, stacked_curvature, stacked_gradient
 
 RNG = np.random.default_rng(0)
 
@@ -70,3 +70,31 @@ def test_failing_counts_are_those_of_comparing_every_item_with_every_setting():
     for cell, setting in enumerate(np.ndindex(5, 5, 5)):
         fails = (levels <= setting).all(axis=1)
         assert (reached[cell], gained[cell]) == (fails.sum(), gains[fails].sum())
+
+
+@pytest.mark.slow
+def test_the_curvature_of_stacking_is_the_slope_of_its_gradient():
+    rng = np.random.default_rng(4)
+    n, m, c = 40, 2, 3
+    features = np.stack([rng.integers(0, m, (n, 3)), rng.normal(size=(n, 3)), rng.normal(size=(n, 3))], axis=2).astype(
+        np.float32
+    )
+    labels, rows, members = rng.integers(0, c, n), np.arange(0, n, 2), np.array([0, 2])
+    params = rng.normal(size=2 * m * 3 * c + c)
+
+    def gradient(at):
+        found = np.zeros_like(at)
+        tables, slopes = at[:-c].reshape(2, m, 3, c), found[:-c].reshape(2, m, 3, c)
+        stacked_gradient(features, labels, rows, members, tables, at[-c:], slopes, found[-c:])
+        return found
+
+    n_inputs = len(params) // c
+    blocks = np.zeros((n_inputs, n_inputs, c * (c + 1) // 2))
+    stacked_curvature(features, rows, members, params[:-c].reshape(2, m, 3, c), params[-c:], blocks)
+    step = 1e-5
+    for d, e in zip(*np.tril_indices(n_inputs), strict=True):
+        for k in range(c):
+            for other in range(k + 1):
+                aside = step * (np.arange(len(params)) == e * c + other)
+                slope = (gradient(params + aside) - gradient(params - aside))[d * c + k] / (2 * step)
+                assert blocks[d, e, k * (k + 1) // 2 + other] == pytest.approx(slope, abs=1e-6)
