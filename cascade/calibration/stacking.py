@@ -28,7 +28,7 @@ _MOST_PARAMETERS = 3000
 """What makes one Newton step to the fit without a fold as good as the fit itself, and the step itself affordable."""
 _SAMPLE = 40_000
 _MAX_NEWTON = 30
-_NEAR = 0.005
+_NEAR = 0.01
 """Log-likelihood per parameter, in nats, below which a step is not worth it; estimating a parameter costs half a nat."""
 
 
