@@ -8,6 +8,7 @@ from baselines.operating_points import Items
 from baselines.post_hoc import post_hoc_deferral
 from baselines.pre_routing import image_features, pre_routing
 from baselines.uncertainty import low_entropy, margin, max_probability
+from harness.comparison import matched
 
 COSTS = np.array([1.0, 2.0, 10.0])
 
@@ -27,7 +28,7 @@ def made(seed, n=1500, with_features=True):
 
 
 def at(points, limit):
-    return np.interp(limit, points.cost, points.accuracy)
+    return matched(points, [limit])[0]
 
 
 def test_agreement_pays_for_the_dear_model_only_where_the_cheap_ones_differ():
