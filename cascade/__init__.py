@@ -18,8 +18,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cascade.calibration.fit import fit_policy
+    from cascade.calibration.frontier import frontier
+    from cascade.calibration.label_shift import label_shift
+    from cascade.calibration.reliability import reliability
     from cascade.calibration.risk import control_risk
+    from cascade.calibration.threshold_grid import threshold_grid
+    from cascade.calibration.update import Update, update_policy
     from cascade.core.certificate import Certificate
+    from cascade.core.frontier import Frontier
     from cascade.core.outcomes import Outcomes
     from cascade.core.policy import Policy
     from cascade.core.records import Prediction, StageOutput, Status
@@ -47,12 +53,14 @@ if TYPE_CHECKING:
         SmallSampleWarning,
         StageError,
         StageOutputError,
+        UnknownRequest,
         WeakConfidenceWarning,
     )
     from cascade.predictor import Predictor
     from cascade.profiling.profile import profile
     from cascade.stages.multi_exit import multi_exit
     from cascade.stages.stage import Stage
+    from cascade.telemetry.drift import DriftReport
 
 __version__ = "0.1.0"
 
@@ -64,8 +72,10 @@ __all__ = [
     "ConfigurationError",
     "CorruptPolicy",
     "DataError",
+    "DriftReport",
     "EmptyBatch",
     "ForeignServiceWarning",
+    "Frontier",
     "GuaranteeLostWarning",
     "InputMismatch",
     "LabelMismatch",
@@ -88,15 +98,24 @@ __all__ = [
     "StageOutput",
     "StageOutputError",
     "Status",
+    "UnknownRequest",
+    "Update",
     "WeakConfidenceWarning",
     "control_risk",
     "fit_policy",
+    "frontier",
+    "label_shift",
     "multi_exit",
     "profile",
+    "reliability",
+    "threshold_grid",
+    "update_policy",
 ]
 
 _HOMES = {
     "Certificate": "cascade.core.certificate",
+    "DriftReport": "cascade.telemetry.drift",
+    "Frontier": "cascade.core.frontier",
     "Outcomes": "cascade.core.outcomes",
     "Policy": "cascade.core.policy",
     "Prediction": "cascade.core.records",
@@ -106,10 +125,16 @@ _HOMES = {
     "Stage": "cascade.stages.stage",
     "StageOutput": "cascade.core.records",
     "Status": "cascade.core.records",
+    "Update": "cascade.calibration.update",
     "control_risk": "cascade.calibration.risk",
     "fit_policy": "cascade.calibration.fit",
+    "frontier": "cascade.calibration.frontier",
+    "label_shift": "cascade.calibration.label_shift",
     "multi_exit": "cascade.stages.multi_exit",
     "profile": "cascade.profiling.profile",
+    "reliability": "cascade.calibration.reliability",
+    "threshold_grid": "cascade.calibration.threshold_grid",
+    "update_policy": "cascade.calibration.update",
 }
 # Modules that are public as a whole, so that ``cascade.errors`` works without an import of its own.
 _MODULES = frozenset({"clock", "errors", "testing"})

@@ -147,7 +147,11 @@ class LoglinearFitter:
         if c > MAX_BIAS_CLASSES or self._features.shape[1] == 1:
             return plain
         _, rich = self._fit_form(members, c, np.concatenate([plain_params, np.zeros(c)]))
-        return rich if clearly_better(rich.nll, plain.nll) else plain
+        return rich if clearly_better(rich.nll, plain.nll) and self._n_right(rich) >= self._n_right(plain) else plain
+
+    def _n_right(self, fitted: PooledFit) -> int:
+        """Items whose held-out answer is right: biases may lower the log-loss and yet move labels the wrong way."""
+        return int((fitted.probs.argmax(axis=1) == self._labels).sum())
 
     def _moments(self, problem: _Problem, params: FloatArray) -> _Moments:
         s, p, n_folds = len(problem.members), len(params), self._n_folds
