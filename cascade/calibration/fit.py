@@ -5,17 +5,16 @@ Pure: the same outcomes, service table and seed give the same policy.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
+from cascade.calibration.checks import check_fittable
 from cascade.calibration.evidence import HeldOut, fit_evidence
 from cascade.calibration.ranking import warn_of_weak_confidence
 from cascade.calibration.transitions import count_statistics
-from cascade.core.alignment import check_service
 from cascade.core.induction import Decisions, Statistics, solve
 from cascade.core.outcomes import Outcomes
 from cascade.core.policy import Policy
@@ -24,11 +23,9 @@ from cascade.core.records import FloatArray
 from cascade.core.row_marks import marks_of_rows
 from cascade.core.service import ServiceTable
 from cascade.core.times import StageTimes
-from cascade.errors import ConfigurationError, DataError, SmallSampleWarning
+from cascade.errors import ConfigurationError
 
 N_FOLDS = 5
-MAX_STAGES = 8
-_ROWS_PER_STAGE = 50
 _MAX_DROP = 0.005
 _UNLIMITED = np.array([np.inf])
 """The one class of time left that the audit needs: it is about prices, not deadlines."""
@@ -90,13 +87,15 @@ def fit_policy(
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> labels = rng.integers(0, 2, 400)
-    >>> sharp = np.where(rng.random((400, 2)) < [0.7, 0.95], labels[:, None], 1 - labels[:, None])
-    >>> probs = np.stack([1.0 - sharp, sharp], axis=2) * 0.8 + 0.1
+    >>> logits = rng.normal(size=(400, 2)) + np.where(labels, 1, -1)[:, None] * [0.7, 2.0]
+    >>> probs = np.stack([1 / (1 + np.exp(logits)), 1 / (1 + np.exp(-logits))], axis=2)
     >>> policy = fit_policy(Outcomes.from_probs(probs, labels), ServiceTable.from_costs([1.0, 10.0]))
     >>> policy.stages
     ('stage0', 'stage1')
     """
-    _check(outcomes, service, max_accuracy_drop, cost_weight, level)
+    if max_accuracy_drop is not None and not 0.0 <= max_accuracy_drop <= 1.0:
+        raise ConfigurationError(f"expected max_accuracy_drop in [0, 1] or None, got {max_accuracy_drop}")
+    check_fittable(outcomes, service, n_folds=N_FOLDS, level=level, cost_weight=cost_weight)
     warn_of_weak_confidence(outcomes, stacklevel=3)
     rng = np.random.default_rng(seed)
     evidence, held_out = fit_evidence(outcomes, N_FOLDS, rng)
@@ -121,34 +120,6 @@ def fit_policy(
     drop = _default_drop(shown) if max_accuracy_drop is None else float(max_accuracy_drop)
     decisions = solve(statistics, times, price_grid(times), edges_ms=_UNLIMITED)
     return replace(bare, drop=drop, audit=_audit(decisions, shown))
-
-
-def _check(
-    outcomes: Outcomes, service: ServiceTable, max_accuracy_drop: float | None, cost_weight: float, level: float
-) -> None:
-    k, n = outcomes.n_stages, outcomes.n_items
-    if k > MAX_STAGES:
-        raise ConfigurationError(f"expected at most {MAX_STAGES} stages, got {k}: drop those the frontier does not use")
-    check_service(outcomes.stages, service, level)
-    if max_accuracy_drop is not None and not 0.0 <= max_accuracy_drop <= 1.0:
-        raise ConfigurationError(f"expected max_accuracy_drop in [0, 1] or None, got {max_accuracy_drop}")
-    if not 0.0 <= cost_weight < np.inf:
-        raise ConfigurationError(f"expected a finite cost_weight >= 0, got {cost_weight}")
-    if n < N_FOLDS:
-        raise DataError(f"expected at least {N_FOLDS} labelled items, one for each fold, got {n}")
-    if len(np.unique(outcomes.labels)) < 2:
-        only = outcomes.classes[int(outcomes.labels[0])]
-        raise DataError(
-            f"expected labels of at least two classes, got only {only!r}: nothing can be told right from wrong"
-        )
-    if n < _ROWS_PER_STAGE * k:
-        error = 100 * 0.5 / np.sqrt(n)
-        warnings.warn(
-            f"{n} labelled items for {k} stages, fewer than {_ROWS_PER_STAGE} each: the standard error of an accuracy is up to "
-            f"{error:.1f} points, so thresholds and expected accuracy are rough; add labelled items",
-            SmallSampleWarning,
-            stacklevel=3,
-        )
 
 
 def _replayed_held_out(
