@@ -20,7 +20,8 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from cascade.calibration.fit import MAX_STAGES, fit_policy
+from cascade.calibration.checks import MAX_STAGES
+from cascade.calibration.fit import fit_policy
 from cascade.core.outcomes import Outcomes
 from cascade.core.records import FloatArray
 from cascade.core.service import ServiceTable
