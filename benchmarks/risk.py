@@ -26,7 +26,7 @@ from harness.datasets import Ladder, cifar10, digits, frugal, netcal
 from harness.report import arguments, data_folder, on_one_thread, print_table, write
 
 from cascade.calibration.bounds import betting_p_value, binomial_p_value
-from cascade.calibration.certification import PricePath, Promise, Sample
+from cascade.calibration.certification import PricesToTest, Promise, Sample
 from cascade.calibration.fit import fit_policy
 from cascade.calibration.risk import control_risk
 from cascade.core.guarantee import MOST_ACCURATE
@@ -110,7 +110,7 @@ def one_ladder(ladder: Ladder) -> dict[str, Any]:
     n_fit = min(N_FIT, len(order) // 2)
     policy = fit_policy(ladder.outcomes.take(order[:n_fit]), ServiceTable.from_costs(ladder.costs))
     pool = ladder.outcomes.take(order[n_fit:])
-    path = PricePath.of(policy, float(policy.times().upper_ms.sum()))
+    path = PricesToTest.of(policy, float(policy.times().upper_ms.sum()))
     costs = np.array([policy.replay(pool, price=price).mean_cost for price in path.prices])
     cells, apart = [], 0
     for risk in RISKS:

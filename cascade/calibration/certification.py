@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.calibration.bounds import betting_p_value, binomial_p_value, n_without_loss
+from cascade.calibration.price_path import sums_over
 from cascade.core.envelope import Actions, Reach, possible_actions, reach_of
 from cascade.core.evidence import reachable_sets
 from cascade.core.guarantee import MOST_ACCURATE
@@ -16,7 +17,6 @@ from cascade.core.outcomes import Outcomes
 from cascade.core.policy import REGIMES, Policy
 from cascade.core.records import FloatArray, IntArray
 from cascade.core.replay import fastest_stage, known_features
-from cascade.core.times import StageTimes
 from cascade.errors import NotCertifiable
 
 _CHUNK = 1 << 14
@@ -47,7 +47,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PricePath:
+class PricesToTest:
     """Prices from small to large, and what can happen up to each.
 
     Attributes
@@ -74,7 +74,9 @@ class PricePath:
         steps: list[list[Actions]] = [[] for _ in prices]
         for size in REGIMES:
             times = policy.times(size)
-            floors_ms = _floors_ms(times, min_budget_ms) if size == 1 else np.full(1 << len(policy.stages), np.inf)
+            # No stage takes longer than its upper quantile.
+            least_ms = min_budget_ms if size == 1 else np.inf
+            floors_ms = least_ms - sums_over(times.upper_ms)
             fastest = fastest_stage(times, policy.requires)
             own = [0.0] if policy.statistics is None else [0.0, *policy.decisions(size).prices.tolist()]
             for price in own:
@@ -187,7 +189,7 @@ class Sample:
         return float(self._by_group(losses).mean())
 
 
-def highest_price(sample: Sample, path: PricePath) -> Found:
+def highest_price(sample: Sample, path: PricesToTest) -> Found:
     """The last price before the first at which the promise is not proved.
 
     Raises
@@ -201,7 +203,7 @@ def highest_price(sample: Sample, path: PricePath) -> Found:
     return Found(path.prices[last], abstain_below, path.prices[: last + 2], sample.shown(worst[:, last]))
 
 
-def lowest_abstention(sample: Sample, path: PricePath) -> Found:
+def lowest_abstention(sample: Sample, path: PricesToTest) -> Found:
     """The last threshold of abstention, from high to low, before the first at which the promise is not proved.
 
     Raises
@@ -246,13 +248,6 @@ def _why_not(sample: Sample, worst: NDArray[np.int8]) -> str:
     variance = float(worst.astype(np.float64).var()) + promise.max_risk**2
     needed = int(np.ceil(2.0 * np.log(1.0 / promise.delta) * variance / (promise.max_risk - shown) ** 2))
     return start + f"about {max(needed, n + 1)} items would be needed if they show the same"
-
-
-def _floors_ms(times: StageTimes, min_budget_ms: float) -> FloatArray:
-    """Least time left after each set of stages, shape (2**K,): none takes longer than its upper quantile."""
-    k = len(times.upper_ms)
-    members = np.array([[s >> j & 1 for j in range(k)] for s in range(1 << k)], np.float64)
-    return np.asarray(min_budget_ms - members @ times.upper_ms)
 
 
 def _said(policy: Policy, outcomes: Outcomes) -> tuple[FloatArray, NDArray[np.bool_]]:

@@ -40,10 +40,15 @@ class HeldOut:
     folds: IntArray
 
 
+def shuffled_by_class(labels: IntArray, rng: np.random.Generator) -> IntArray:
+    """All items, one class after the other, in random order within each, shape (n,)."""
+    order = rng.permutation(labels.shape[0])
+    return order[np.argsort(labels[order], kind="stable")]
+
+
 def assign_folds(labels: IntArray, n_folds: int, rng: np.random.Generator) -> IntArray:
     """A fold for every item, balanced over the classes, shape (n,)."""
-    order = rng.permutation(labels.shape[0])
-    by_class = order[np.argsort(labels[order], kind="stable")]
+    by_class = shuffled_by_class(labels, rng)
     folds = np.empty(labels.shape[0], np.int64)
     folds[by_class] = np.arange(labels.shape[0]) % n_folds
     return folds

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cascade.calibration.evidence import shuffled_by_class
 from cascade.core.alignment import aligned, check_same_stages
 from cascade.core.outcomes import Outcomes
 from cascade.core.policy import Policy
@@ -94,8 +95,7 @@ def _known(policy: Policy, outcomes: Outcomes) -> Outcomes:
 
 def held_out_rows(labels: IntArray, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
     """A random share of the items, the same within every class, shape (n,)."""
-    order = rng.permutation(len(labels))
-    by_class = order[np.argsort(labels[order], kind="stable")]
+    by_class = shuffled_by_class(labels, rng)
     steps = np.floor(np.arange(len(labels) + 1) * share + 1e-9)
     chosen = np.zeros(len(labels), np.bool_)
     chosen[by_class] = np.diff(steps) > 0

@@ -13,6 +13,7 @@ from scipy.optimize import isotonic_regression
 
 from cascade.calibration.checks import check_fittable
 from cascade.calibration.evidence import HeldOut, fit_evidence
+from cascade.calibration.price_path import answered_from
 from cascade.calibration.ranking import warn_of_weak_confidence
 from cascade.calibration.transitions import count_statistics
 from cascade.core.induction import Decisions, Statistics, solve
@@ -140,20 +141,13 @@ def _walk(
     statistics: Statistics, decisions: Decisions, confidence: FloatArray, correct: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Whether each item is right at each price without a deadline, shape (L, n)."""
-    n = confidence.shape[0]
     bins = np.stack(
-        [np.searchsorted(edges, confidence[:, s], side="right") for s, edges in enumerate(statistics.edges)]
+        [np.searchsorted(edges, confidence[:, s], side="right") for s, edges in enumerate(statistics.edges)], axis=1
     )
-    bins[0] = 0
-    right = np.zeros((len(decisions.prices), n), np.bool_)
-    everyone = np.arange(n)
-    for row in range(len(decisions.prices)):
-        sets = np.zeros(n, np.int64)
-        for _ in range(statistics.n_stages):
-            action = decisions.actions[sets, row, -1, bins[sets, everyone]]
-            sets = np.where(action < 0, sets, sets | 1 << np.maximum(action, 0).astype(np.int64))
-        right[row] = correct[everyone, sets]
-    return right
+    everyone = np.arange(len(confidence))
+    # The fullest set always answers; all bins of the empty one do the same.
+    reached = [answered_from(actions, bins) for actions in decisions.actions[:, :, -1].transpose(1, 0, 2)]
+    return np.stack([correct[everyone, sets] for sets in reached])
 
 
 def _default_drop(shown: NDArray[np.bool_]) -> float:

@@ -6,7 +6,7 @@ Pure but for a progress bar on request: the same outcomes, service table and see
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from cascade.calibration.ranking import warn_of_weak_confidence
 from cascade.calibration.resampling import Packed, bootstrap_intervals
 from cascade.core.frontier import Frontier, ReferencePoint, non_dominated
 from cascade.core.outcomes import Outcomes
+from cascade.core.progress import with_progress
 from cascade.core.records import FloatArray, IntArray
 from cascade.core.service import ServiceTable
 from cascade.core.times import StageTimes, stage_times
@@ -146,7 +147,12 @@ def frontier(
     order = np.argsort(folds, kind="stable")
     right = held_out.correct[order]
     path = PricePath.of(held_out.confidence[order], right, folds[order], outcomes.requires, times)
-    curve = _undominated([_shown(visit, right, times) for visit in _with_progress(path.follow(max_step), progress)])
+    curve = _undominated(
+        [
+            _shown(visit, right, times)
+            for visit in with_progress(path.follow(max_step), progress, desc="frontier", unit="price")
+        ]
+    )
     shown = [*curve, *_references(outcomes.correct[order], outcomes.requires, times)]
     units = np.arange(outcomes.n_items) if members is None else members[order]
     packed = [one.right for one in shown]
@@ -254,13 +260,3 @@ def _frontier(shown: Sequence[_Shown], intervals: FloatArray, names: tuple[str, 
     return Frontier(
         **columns, ci_low=low[:m], ci_high=high[:m], singles=references[:-1], oracle=references[-1], **about
     )
-
-
-def _with_progress(visits: Iterable[Visit], progress: bool) -> Iterable[Visit]:
-    if not progress:
-        return visits
-    from tqdm.auto import tqdm
-
-    # Quiet for short work: the bar appears only after two seconds.
-    bar: Iterable[Visit] = tqdm(visits, desc="frontier", unit="price", delay=2.0, leave=False)
-    return bar

@@ -143,7 +143,7 @@ class PricePath:
         )
 
 
-def answered_from(actions: NDArray[np.int8], cells: NDArray[np.unsignedinteger]) -> Sets:
+def answered_from(actions: NDArray[np.int8], cells: NDArray[np.integer]) -> Sets:
     """The set each item is answered from, from actions (2**K, F) and intervals of confidence (n, 2**K)."""
     sets = np.zeros(len(cells), np.uint8)
     going, at = np.arange(len(cells)), np.zeros(len(cells), np.int64)

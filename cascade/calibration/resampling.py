@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from cascade.core.progress import with_progress
 from cascade.core.records import FloatArray, IntArray
 
 Packed = NDArray[np.uint8]
@@ -49,7 +50,7 @@ def bootstrap_intervals(
     sizes = np.bincount(units)
     changes, n_units = _changes(packed, units), len(sizes)
     shares = np.empty((n_bootstrap, len(packed)))
-    for b in _with_progress(n_bootstrap, progress):
+    for b in with_progress(range(n_bootstrap), progress, desc="resampling", unit="draw"):
         drawn = np.bincount(rng.integers(0, n_units, n_units), minlength=n_units).astype(np.float64)
         shares[b] = np.cumsum(changes @ drawn) / (sizes @ drawn)
     tail = 0.5 * (1.0 - confidence)
@@ -71,12 +72,3 @@ def _changes(packed: Sequence[Packed], units: IntArray) -> csr_array:
     changes = csr_array((np.concatenate(values), np.concatenate(columns), np.array(ends)), shape=shape)
     changes.sum_duplicates()
     return changes
-
-
-def _with_progress(n_steps: int, progress: bool) -> Iterable[int]:
-    if not progress:
-        return range(n_steps)
-    from tqdm.auto import tqdm
-
-    bar: Iterable[int] = tqdm(range(n_steps), desc="resampling", unit="draw", delay=2.0, leave=False)
-    return bar

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.calibration.certification import Found, PricePath, Promise, Sample, highest_price, lowest_abstention
+from cascade.calibration.certification import Found, PricesToTest, Promise, Sample, highest_price, lowest_abstention
 from cascade.calibration.checks import group_numbers
 from cascade.calibration.label_shift import check_labels
 from cascade.core.alignment import aligned, check_same_stages
@@ -121,7 +121,7 @@ def control_risk(
     if members is None and policy.chain is None:
         check_labels(policy, known)
     sample = Sample(bound, known, promise, members, np.random.default_rng(seed))
-    path = PricePath.of(bound, promise.min_budget_ms)
+    path = PricesToTest.of(bound, promise.min_budget_ms)
     search = lowest_abstention if risk == "selective" and abstain_below is None else highest_price
     return Certificate(replace(policy, guarantee=_guarantee(promise, search(sample, path), sample, known)))
 

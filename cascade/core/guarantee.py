@@ -105,6 +105,12 @@ class Guarantee:
         return cls(**{**data, "path": tuple(float(price) for price in data["path"])})
 
 
+def check_overload(on_overload: str) -> None:
+    """Raise `ConfigurationError` unless this is a way out of overload."""
+    if on_overload not in OVERLOAD:
+        raise ConfigurationError(f"expected on_overload to be one of {OVERLOAD}, got {on_overload!r}")
+
+
 def capped_price(guarantee: Guarantee | None, price: float, on_overload: str) -> float:
     """The price that a policy is followed at: under ``"shed"`` never above the certified one.
 
@@ -113,6 +119,5 @@ def capped_price(guarantee: Guarantee | None, price: float, on_overload: str) ->
     ConfigurationError
         If ``on_overload`` is neither.
     """
-    if on_overload not in OVERLOAD:
-        raise ConfigurationError(f"expected on_overload to be one of {OVERLOAD}, got {on_overload!r}")
+    check_overload(on_overload)
     return price if guarantee is None or on_overload == "degrade" else min(price, guarantee.price)

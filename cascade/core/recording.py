@@ -5,13 +5,14 @@ Calls the stages it is handed and nothing else of the outside world but a progre
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cascade.core.progress import with_progress
 from cascade.core.records import FloatArray, StageLike
 from cascade.core.rows import n_rows, take_rows
 from cascade.core.stage_outputs import Said, check_alike, check_rows, common_classes, joined_answers, read_output
@@ -81,7 +82,7 @@ def run_stages(stages: Sequence[StageLike], inputs: Any, *, batch_size: int, pro
         raise ConfigurationError(f"expected batch_size of at least 1, got {batch_size}")
     first: list[Any] = []
     said: list[list[Said]] = [[] for _ in stages]
-    for start in _with_progress(range(0, n, batch_size), progress):
+    for start in with_progress(range(0, n, batch_size), progress, desc="recording", unit="batch"):
         batch = take_rows(inputs, np.arange(start, min(start + batch_size, n)))
         carries: list[Any] = []
         for j, stage in enumerate(stages):
@@ -115,16 +116,6 @@ def run_checked(stage: StageLike, batch: Any, carry: Any = None) -> tuple[Any, A
         raise StageError(f"stage {stage.name!r} raised {type(error).__name__}: {error}") from error
     check_rows(stage, output, n_rows(batch))
     return output, carry_out
-
-
-def _with_progress(steps: range, progress: bool) -> Iterable[int]:
-    if not progress:
-        return steps
-    from tqdm.auto import tqdm
-
-    # Quiet for short work: the bar appears only after two seconds.
-    bar: Iterable[int] = tqdm(steps, desc="recording", unit="batch", delay=2.0, leave=False)
-    return bar
 
 
 def _collected(stages: Sequence[StageLike], said: list[list[Said]], classes: tuple[Hashable, ...] | None) -> Recording:

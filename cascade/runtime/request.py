@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cascade.core.guarantee import OVERLOAD
+from cascade.core.guarantee import check_overload
 from cascade.core.inputs import InputSpec
 from cascade.core.kernels import all_finite
 from cascade.core.rows import as_batch, n_rows
@@ -32,8 +32,7 @@ def checked_terms(infeasible: str, abstain_below: float | None, on_overload: str
     threshold = 0.0 if abstain_below is None else float(abstain_below)
     if not 0.0 <= threshold <= 1.0:
         raise ConfigurationError(f"expected abstain_below in [0, 1] or None, got {abstain_below!r}")
-    if on_overload not in OVERLOAD:
-        raise ConfigurationError(f"expected on_overload to be one of {OVERLOAD}, got {on_overload!r}")
+    check_overload(on_overload)
     return Terms(infeasible, threshold, on_overload)
 
 
