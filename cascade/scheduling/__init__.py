@@ -1,0 +1,1 @@
+"""Decide what runs next on which lane, without clock, thread or lock."""
