@@ -1,42 +1,21 @@
-"""What a policy's decisions cost on the whole: expected remaining runs of every stage, and service times by batch size.
+"""What a policy's decisions cost on the whole: expected remaining runs of every stage at every price.
 
 Pure. Made once per policy; read at every poll.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from bisect import bisect_right
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cascade.core.evidence import reachable_sets
 from cascade.core.induction import Decisions, Statistics
 from cascade.core.policy import REGIMES, Policy
 from cascade.core.records import FloatArray
-from cascade.core.service import ServiceTable
-from cascade.core.table import Lookup
-
-
-class Times:
-    """Service times of every stage at every batch size up to a limit, as plain lists indexed by batch size.
-
-    Attributes
-    ----------
-    mean_ms, upper_ms : list of list of float
-        ``[stage][n]``; entry 0 is 0.
-    fixed_ms, each_ms : ndarray, shape (K,)
-        Straight lines through the means: what a run takes whatever its size, and what each item adds.
-    """
-
-    def __init__(self, service: ServiceTable, level: float, max_batch: int) -> None:
-        sizes = range(1, max_batch + 1)
-        stages = range(service.n_stages)
-        self.mean_ms = [[0.0, *(service.mean_at(j, n) for n in sizes)] for j in stages]
-        self.upper_ms = [[0.0, *(service.quantile_at(j, n, level) for n in sizes)] for j in stages]
-        one = np.array([times[1] for times in self.mean_ms])
-        most = np.array([times[max_batch] for times in self.mean_ms])
-        self.each_ms: FloatArray = (most - one) / max(max_batch - 1, 1) if max_batch > 1 else one
-        self.fixed_ms: FloatArray = np.maximum(one - self.each_ms, 0.0)
+from cascade.core.table import DecisionTable, Lookup
+from cascade.scheduling.service_times import Times
 
 
 class Outlook:
@@ -45,25 +24,36 @@ class Outlook:
     Parameters
     ----------
     policy : Policy
-        Fitted: a chain has no prices.
     max_batch : int
 
     Attributes
     ----------
+    policy : Policy
+    times : Times
     prices : ndarray, shape (L,)
+        Of a chain, which has none, a single 0.
     runs : ndarray of float32, shape (L, 2**K, B, K)
         Expected number of further runs of each stage from every set and bin of confidence, without a deadline.
     """
 
     def __init__(self, policy: Policy, max_batch: int) -> None:
-        assert policy.statistics is not None
-        decisions = policy.decisions()
         self.policy = policy
-        self.prices: FloatArray = decisions.prices
         self.times = Times(policy.service, policy.level, max_batch)
-        self.runs = expected_runs(policy.statistics, decisions)
-        self._edges: list[list[float]] = policy.statistics.edges.tolist()
         self._lookups: dict[tuple[int, int], Lookup] = {}
+        if policy.statistics is None:
+            self.prices: FloatArray = np.zeros(1)
+            self.runs = _runs_of_chain(len(policy.stages))
+            self._edges: list[list[float]] = [[]] * (1 << len(policy.stages))
+            self._budget_edges, self._unloaded = [-np.inf], [0]
+            return
+        decisions = policy.decisions()
+        self.prices = decisions.prices
+        self.runs = expected_runs(policy.statistics, decisions)
+        self._edges = policy.statistics.edges.tolist()
+        self._budget_edges = (decisions.time_edges_ms - 1e-9).tolist()
+        self._budget_edges[0] = -np.inf
+        unloaded = [policy.unloaded_price(float(edge)) * (1.0 - 1e-12) for edge in decisions.time_edges_ms]
+        self._unloaded = np.searchsorted(self.prices, unloaded).tolist()
 
     @property
     def n_levels(self) -> int:
@@ -72,23 +62,40 @@ class Outlook:
 
     def unloaded_level(self, budget_ms: float) -> int:
         """Index of the price that rules without load, for a request with this budget."""
-        return int(np.searchsorted(self.prices, self.policy.unloaded_price(max(budget_ms, 0.0)) * (1.0 - 1e-12)))
+        return int(self._unloaded[bisect_right(self._budget_edges, budget_ms) - 1])
+
+    def highest_level(self, on_overload: str) -> int:
+        """Index of the highest price that may be asked: under ``"shed"`` the certified one."""
+        guarantee = self.policy.guarantee
+        if guarantee is None or on_overload == "degrade" or self.n_levels == 1:
+            return self.n_levels - 1
+        return max(int(np.searchsorted(self.prices, guarantee.price * (1.0 + 1e-12), side="right")) - 1, 0)
 
     def lookup(self, level: int, n: int) -> Lookup:
         """The decisions at one price for batches of about n."""
         size = max(regime for regime in REGIMES if regime <= max(n, 1))
         found = self._lookups.get((level, size))
         if found is None:
-            table = self.policy.table(None, float(self.prices[level]), size)
-            found = self._lookups[level, size] = Lookup(table)
+            found = self._lookups[level, size] = Lookup(self._table(level, size))
         return found
+
+    def _table(self, level: int, size: int) -> DecisionTable:
+        """Solved between the bins where no load rules, as direct answers are; else by bins, which takes no time."""
+        statistics = self.policy.statistics
+        if statistics is None:
+            return self.policy.table(None, None, size)
+        if level in self._unloaded:
+            return self.policy.table(None, float(self.prices[level]), size)
+        decisions = self.policy.decisions(size)
+        row = level if size == 1 else int(np.abs(np.log(decisions.prices / self.prices[level])).argmin())
+        return DecisionTable(decisions.time_edges_ms, statistics.edges, decisions.actions[:, row])
 
     def bin_of(self, evidence_set: int, confidence: float) -> int:
         """The bin of a confidence, as `runs` counts them."""
-        return 0 if not evidence_set else int(np.searchsorted(self._edges[evidence_set], confidence, side="right"))
+        return bisect_right(self._edges[evidence_set], confidence) if evidence_set else 0
 
 
-def expected_runs(statistics: Statistics, decisions: Decisions) -> Any:
+def expected_runs(statistics: Statistics, decisions: Decisions) -> NDArray[np.float32]:
     """Expected further runs of each stage under the decisions without a deadline, shape (L, 2**K, B, K)."""
     n_sets, n_bins = statistics.accuracy.shape
     k, n_prices = statistics.n_stages, len(decisions.prices)
@@ -100,4 +107,12 @@ def expected_runs(statistics: Statistics, decisions: Decisions) -> Any:
             onward = step @ runs[:, s | 1 << j]
             onward[:, :, j] += 1.0
             runs[:, s] = np.where((actions == j)[:, :, None], onward, runs[:, s])
+    return runs
+
+
+def _runs_of_chain(k: int) -> NDArray[np.float32]:
+    """How often a chain exits is not known before it has met data: every stage that is left is expected to run."""
+    runs = np.zeros((1, 1 << k, 1, k), np.float32)
+    for done in range(k):
+        runs[0, (1 << done) - 1, 0, done:] = 1.0
     return runs

@@ -5,18 +5,36 @@ The owner calls `handle` for every event and `poll` afterwards, carries out the 
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
+from cascade.core.guarantee import check_overload
 from cascade.core.policy import Policy
 from cascade.core.table import STOP_BYTE
 from cascade.errors import ConfigurationError
 from cascade.scheduling.load import IDLE, Load, LoadPrice
-from cascade.scheduling.messages import Answer, Arrived, Cancelled, Command, Event, Faulted, Finished, Priority, Refuse, Run
+from cascade.scheduling.messages import (
+    Answer,
+    Arrived,
+    Borrowed,
+    Cancelled,
+    Command,
+    Event,
+    Faulted,
+    Finished,
+    Priority,
+    Refuse,
+    Returned,
+    Run,
+)
 from cascade.scheduling.outlook import Outlook
+from cascade.scheduling.slowdown import SlowDown
 from cascade.scheduling.waiting import Item, Waiting
 
 _GIVE_UP = 1.1
 """Heads are given up where that raises requests per millisecond by more than this factor."""
+_BORROWED = -2
+_LOG = 256
 
 
 @dataclass(slots=True)
@@ -25,10 +43,6 @@ class _Lane:
     items: list[Item] = field(default_factory=list)
     free_at_ms: float = 0.0
 
-    @property
-    def is_idle(self) -> bool:
-        return self.stage < 0
-
 
 class Scheduler:
     """Requests in, commands out.
@@ -36,18 +50,25 @@ class Scheduler:
     Parameters
     ----------
     policy : Policy
-        Fitted.
     n_lanes : int
     max_batch : int
         Largest batch.
     max_waiting : int
         Requests that may wait; more are rejected.
     headroom : float
-        Share of the time that is planned; the rest is for what takes longer than its mean.
+        Share of the time that is planned, in (0, 1]; the rest is for what takes longer than its mean.
     background_share : float
-        Share of the batches that go to the background class while it waits.
+        Share of the batches, in [0, 1], that go to the background class while others wait too.
     on_overload : {"degrade", "shed"}
         Whether the price may rise above that of the policy's guarantee.
+    guard_ms : float
+        Strict requests are answered this much before their deadline.
+
+    Attributes
+    ----------
+    load : Load
+        What ruled at the last poll.
+    slowdown : SlowDown
     """
 
     def __init__(
@@ -59,22 +80,40 @@ class Scheduler:
         max_waiting: int = 1024,
         headroom: float = 0.8,
         background_share: float = 0.05,
+        on_overload: str = "degrade",
+        guard_ms: float = 0.0,
     ) -> None:
-        if policy.statistics is None:
-            raise ConfigurationError("expected a fitted policy, got a chain of thresholds, which has no prices")
-        self._outlook = Outlook(policy, max_batch)
-        self._load = LoadPrice(self._outlook, n_lanes, headroom)
+        _check(n_lanes, max_batch, max_waiting, headroom, background_share)
+        check_overload(on_overload)
+        self._max_batch, self._max_waiting, self._on_overload = max_batch, max_waiting, on_overload
+        self.guard_ms = guard_ms
+        self._price = LoadPrice(n_lanes, headroom)
         self._lanes = [_Lane() for _ in range(n_lanes)]
         self._waiting = Waiting()
         self._alive: dict[int, Item] = {}
         self._pending: list[Command] = []
-        self._max_batch, self._max_waiting = max_batch, max_waiting
         self._background_share, self._background_credit = background_share, 0.0
-        times = self._outlook.times
-        firsts = [j for j, before in enumerate(policy.requires) if before < 0]
-        self._fastest = min(firsts, key=lambda j: times.upper_ms[j][1])
         self._n_arrived = 0
+        self._log: deque[tuple[float, Command]] = deque(maxlen=_LOG)
         self.load: Load = IDLE
+        self.follow(policy)
+        self.slowdown = SlowDown(self._outlook.times, n_lanes, policy.level)
+
+    def follow(self, policy: Policy) -> None:
+        """Decide what arrives from now on under this policy of the same stages; what is in progress keeps its own."""
+        self._outlook = Outlook(policy, self._max_batch)
+        firsts = [j for j, before in enumerate(policy.requires) if before < 0]
+        self._fastest = min(firsts, key=lambda j: self._outlook.times.upper_ms[j][1])
+        self._highest = self._outlook.highest_level(self._on_overload)
+
+    @property
+    def n_waiting(self) -> int:
+        """Requests that wait for a lane."""
+        return len(self._waiting)
+
+    def decisions(self) -> tuple[tuple[float, Command], ...]:
+        """The latest commands, each with the instant it was given at."""
+        return tuple(self._log)
 
     def handle(self, event: Event, now_ms: float) -> None:
         """Take note of what happened."""
@@ -86,36 +125,36 @@ class Scheduler:
             case Faulted():
                 self._fault(event)
             case Cancelled():
-                item = self._alive.pop(event.request, None)
-                if item is not None:
-                    item.is_cancelled = True
-                    if not any(item in lane.items for lane in self._lanes):
-                        self._waiting.remove(item)
+                self._cancel(event)
+            case Borrowed():
+                lane = self._lanes[event.lane]
+                lane.stage, lane.free_at_ms = _BORROWED, event.until_ms
+            case Returned():
+                self._lanes[event.lane].stage = -1
 
     def poll(self, now_ms: float) -> list[Command]:
         """What to do now."""
         commands, self._pending = self._pending, []
         self._settle(now_ms, commands)
         for number, lane in enumerate(self._lanes):
-            if lane.is_idle and len(self._waiting):
-                run = self._next_run(number, lane, now_ms, commands)
-                if run is None:
-                    break
-                commands.append(run)
+            if lane.stage == -1 and len(self._waiting):
+                commands.append(self._next_run(number, lane, now_ms, commands))
+        self._log.extend((now_ms, command) for command in commands)
         return commands
 
     def next_wakeup_ms(self) -> float:
-        """When to poll again if nothing happens: the earliest deadline that waits; infinite for never."""
-        return min((item.deadline_ms for item in self._waiting), default=float("inf"))
+        """When to poll again if nothing happens; infinite for never."""
+        fastest_ms = self._outlook.times.upper_ms[self._fastest][1]
+        wakeup_ms = min((item.deadline_ms - fastest_ms for item in self._waiting), default=float("inf"))
+        strict = (item.deadline_ms - self.guard_ms for item in self._alive.values() if item.is_strict)
+        return min(wakeup_ms, min(strict, default=float("inf")))
 
     def _arrive(self, event: Arrived, now_ms: float) -> None:
         self._n_arrived += 1
-        item = Item(event.request, now_ms, event.deadline_ms, event.priority, self._n_arrived)
-        budget_ms = event.deadline_ms - now_ms
-        self._load.arrived(now_ms, budget_ms)
-        item.least_level = self._outlook.unloaded_level(budget_ms)
+        item = Item(event, now_ms, self._n_arrived, self._outlook)
+        self._price.arrived(now_ms, event.deadline_ms - now_ms)
         if event.evidence_set:
-            self._inform(item, event.evidence_set, event.confidence)
+            item.learn(event.evidence_set, event.confidence)
         why = self._why_not(item, now_ms)
         if why is not None:
             self._pending.append(Refuse(event.request, "rejected", why))
@@ -125,65 +164,68 @@ class Scheduler:
 
     def _why_not(self, item: Item, now_ms: float) -> str | None:
         """Why a request cannot be admitted: the queue is full, or the fastest path of it or of another would be late."""
-        if len(self._waiting) >= self._max_waiting:
-            return f"{self._max_waiting} requests wait already"
+        n_waiting = len(self._waiting)
+        if n_waiting >= self._max_waiting:
+            return f"{n_waiting} requests wait already"
         if item.evidence_set:
             return None
         times, j = self._outlook.times, self._fastest
-        start_ms = max(now_ms, min(lane.free_at_ms if not lane.is_idle else now_ms for lane in self._lanes))
-        if start_ms + times.upper_ms[j][1] > item.deadline_ms:
+        start_ms = now_ms
+        if all(lane.stage != -1 for lane in self._lanes):
+            start_ms = max(now_ms, min(lane.free_at_ms for lane in self._lanes))
+        slow = self.slowdown.overall
+        if start_ms + times.upper_ms[j][1] * slow > item.deadline_ms:
             return "not even the fastest stage can answer by its deadline"
-        n_before, fixed, each = 1, float(times.fixed_ms[j]), float(times.each_ms[j])
-        n_lanes, limit = len(self._lanes), self._max_batch
-        placed = False
-        for other in self._waiting:
-            if other.evidence_set or other.priority > item.priority:
-                continue
-            n_before += 1
-            if not placed and other.order > item.order:
-                placed = True
-            last_ms = other.deadline_ms if placed else item.deadline_ms
-            took_ms = (fixed * -(-n_before // limit) + each * n_before) / n_lanes
-            if placed and start_ms + took_ms > last_ms:
-                return "those that wait already need the time"
-        took_ms = (fixed * -(-n_before // limit) + each * n_before) / n_lanes
-        if not placed and start_ms + took_ms > item.deadline_ms:
+        fixed, each = float(times.fixed_ms[j]) * slow, float(times.each_ms[j]) * slow
+        limit, n_lanes = self._max_batch, len(self._lanes)
+
+        def done_ms(n: int) -> float:
+            return start_ms + (fixed * -(-n // limit) + each * n) / n_lanes
+
+        if done_ms(n_waiting + 1) <= item.deadline_ms:
+            return None
+        place = self._waiting.place_of(item)
+        if done_ms(place + 1) > item.deadline_ms:
             return "those that wait already need the time"
         return None
 
     def _finish(self, event: Finished) -> None:
         lane = self._lanes[event.lane]
+        stage = lane.stage
+        self.slowdown.note(event.lane, stage, len(lane.items), event.service_ms)
         for item, confidence in zip(lane.items, event.confidences, strict=True):
-            if not item.is_cancelled:
-                self._inform(item, item.evidence_set | 1 << lane.stage, confidence)
+            if not item.has_ended:
+                item.learn(item.evidence_set | 1 << stage, confidence)
                 self._waiting.add(item)
         lane.stage, lane.items = -1, []
 
     def _fault(self, event: Faulted) -> None:
         lane = self._lanes[event.lane]
         for item in lane.items:
-            if not item.is_cancelled:
+            if not item.has_ended:
                 item.failed |= 1 << lane.stage
                 item.is_cut = True
                 self._waiting.add(item)
         lane.stage, lane.items = -1, []
 
-    def _inform(self, item: Item, evidence_set: int, confidence: float) -> None:
-        item.evidence_set, item.confidence = evidence_set, confidence
-        item.bin = self._outlook.bin_of(evidence_set, confidence)
+    def _cancel(self, event: Cancelled) -> None:
+        item = self._alive.pop(event.request, None)
+        if item is not None:
+            item.has_ended = True
+            self._waiting.remove(item)
 
     def _settle(self, now_ms: float, commands: list[Command]) -> None:
         """The price of now; requests that are done or too late end."""
-        busy_ms = sum(max(lane.free_at_ms - now_ms, 0.0) for lane in self._lanes if not lane.is_idle) / len(self._lanes)
-        self.load = self._load.at(now_ms, self._waiting.items(), busy_ms)
+        busy_ms = sum(max(lane.free_at_ms - now_ms, 0.0) for lane in self._lanes if lane.stage != -1) / len(self._lanes)
+        self.load = self._price.at(now_ms, self._waiting.items(), self._outlook, busy_ms, self._highest)
         ended: set[Item] = set()
-        fastest_ms = self._outlook.times.upper_ms[self._fastest][1]
+        fastest_ms = self._outlook.times.upper_ms[self._fastest][1] * self.slowdown.overall
         for item in self._waiting:
             if item.evidence_set:
                 if self._action(item, now_ms) == STOP_BYTE:
                     commands.append(Answer(item.request, item.evidence_set, item.is_cut))
                     ended.add(item)
-            elif now_ms + fastest_ms > item.deadline_ms:
+            elif now_ms + fastest_ms > item.deadline_ms + 1e-9:
                 commands.append(Refuse(item.request, "expired", "not even the fastest stage fits any more"))
                 ended.add(item)
         if ended:
@@ -191,8 +233,8 @@ class Scheduler:
 
     def _action(self, item: Item, now_ms: float) -> int:
         """The stage that an item runs next, or `STOP_BYTE`."""
-        level = self._level(item)
-        action = self._outlook.lookup(level, 1).action(item.evidence_set, item.confidence, item.deadline_ms - now_ms)
+        lookup = item.outlook.lookup(self._level(item), 1)
+        action = lookup.action(item.evidence_set, item.confidence, (item.deadline_ms - now_ms) / self.slowdown.overall)
         if action != STOP_BYTE and item.failed >> action & 1:
             return STOP_BYTE if item.evidence_set else self._fastest
         if action == STOP_BYTE and not item.evidence_set:
@@ -201,10 +243,10 @@ class Scheduler:
 
     def _level(self, item: Item) -> int:
         load = self.load
-        level = load.level - 1 if load.level and item.share < load.dear_share else load.level
+        level = load.level - 1 if load.level and item.share < load.cheap_share else load.level
         return max(level, item.least_level)
 
-    def _next_run(self, number: int, lane: _Lane, now_ms: float, commands: list[Command]) -> Run | None:
+    def _next_run(self, number: int, lane: _Lane, now_ms: float, commands: list[Command]) -> Run:
         """The batch of the most urgent request, with all that want the same stage and fit its deadline."""
         items = self._in_turn()
         wanted = [(item, self._action(item, now_ms)) for item in items]
@@ -213,10 +255,9 @@ class Scheduler:
         if self.load.pressure > 1.0:
             together = self._without_hopeless(stage, together, now_ms, commands)
         batch, closed_by = self._fitting(stage, together, now_ms)
-        taken = set(batch)
-        self._waiting.remove_all(taken)
+        self._waiting.remove_all(set(batch))
         lane.stage, lane.items = stage, batch
-        lane.free_at_ms = now_ms + self._outlook.times.mean_ms[stage][len(batch)]
+        lane.free_at_ms = now_ms + self._outlook.times.mean_ms[stage][len(batch)] * self.slowdown.factor(number, stage)
         price = float(self._outlook.prices[self._level(batch[0])])
         return Run(number, stage, tuple(item.request for item in batch), price, closed_by)
 
@@ -235,13 +276,13 @@ class Scheduler:
 
     def _fitting(self, stage: int, items: list[Item], now_ms: float) -> tuple[list[Item], str]:
         """As many items, in order, as can be run together so that each is still in time."""
-        upper_ms = self._outlook.times.upper_ms[stage]
+        upper_ms, slow = self._outlook.times.upper_ms[stage], self.slowdown.overall
         batch, earliest_ms = [items[0]], items[0].deadline_ms
         for item in items[1:]:
             if len(batch) == self._max_batch:
                 return batch, "limit"
             earliest = min(earliest_ms, item.deadline_ms)
-            if now_ms + upper_ms[len(batch) + 1] > earliest:
+            if now_ms + upper_ms[len(batch) + 1] * slow > earliest:
                 if earliest == earliest_ms:
                     return batch, "deadline"
                 continue
@@ -274,4 +315,14 @@ class Scheduler:
     def _end(self, items: set[Item]) -> None:
         self._waiting.remove_all(items)
         for item in items:
-            self._alive.pop(item.request, None)
+            del self._alive[item.request]
+
+
+def _check(n_lanes: int, max_batch: int, max_waiting: int, headroom: float, background_share: float) -> None:
+    for name, count in (("n_lanes", n_lanes), ("max_batch", max_batch), ("max_waiting", max_waiting)):
+        if count < 1:
+            raise ConfigurationError(f"expected {name} of at least 1, got {count}")
+    if not 0.0 < headroom <= 1.0:
+        raise ConfigurationError(f"expected headroom in (0, 1], got {headroom}")
+    if not 0.0 <= background_share <= 1.0:
+        raise ConfigurationError(f"expected background_share in [0, 1], got {background_share}")
