@@ -1,0 +1,1 @@
+"""Serve in virtual time: the scheduler of live serving, drawn arrivals and service times, answers from recorded outcomes."""
