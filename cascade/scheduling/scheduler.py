@@ -6,12 +6,13 @@ The owner calls `handle` for every event and `poll` afterwards, carries out the 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from math import inf
 
 from cascade.core.guarantee import check_overload
 from cascade.core.policy import Policy
 from cascade.core.table import STOP_BYTE
 from cascade.errors import ConfigurationError
+from cascade.scheduling.batching import closed_batch, n_given_up
 from cascade.scheduling.load import IDLE, Load, LoadPrice
 from cascade.scheduling.messages import (
     Answer,
@@ -31,17 +32,21 @@ from cascade.scheduling.outlook import Outlook
 from cascade.scheduling.slowdown import SlowDown
 from cascade.scheduling.waiting import Item, Waiting
 
-_GIVE_UP = 1.1
-"""Heads are given up where that raises requests per millisecond by more than this factor."""
-_BORROWED = -2
+_IDLE, _BORROWED = -1, -2
+_LATER_MS = 1e-6
+"""A request expires this much after the last instant at which it could have started."""
 _LOG = 256
 
 
-@dataclass(slots=True)
 class _Lane:
-    stage: int = -1
-    items: list[Item] = field(default_factory=list)
-    free_at_ms: float = 0.0
+    """What a lane does."""
+
+    __slots__ = ("free_at_ms", "items", "stage", "started_ms")
+
+    def __init__(self) -> None:
+        self.stage = _IDLE
+        self.items: list[Item] = []
+        self.started_ms = self.free_at_ms = 0.0
 
 
 class Scheduler:
@@ -67,8 +72,13 @@ class Scheduler:
     Attributes
     ----------
     load : Load
-        What ruled at the last poll.
+        What ruled when a lane was last given work.
     slowdown : SlowDown
+
+    Raises
+    ------
+    ConfigurationError
+        If an argument cannot work.
     """
 
     def __init__(
@@ -91,6 +101,7 @@ class Scheduler:
         self._lanes = [_Lane() for _ in range(n_lanes)]
         self._waiting = Waiting()
         self._alive: dict[int, Item] = {}
+        self._strict: set[Item] = set()
         self._pending: list[Command] = []
         self._background_share, self._background_credit = background_share, 0.0
         self._n_arrived = 0
@@ -103,7 +114,7 @@ class Scheduler:
         """Decide what arrives from now on under this policy of the same stages; what is in progress keeps its own."""
         self._outlook = Outlook(policy, self._max_batch)
         firsts = [j for j, before in enumerate(policy.requires) if before < 0]
-        self._fastest = min(firsts, key=lambda j: self._outlook.times.upper_ms[j][1])
+        self._firsts = sorted(firsts, key=lambda j: self._outlook.times.upper_ms[j][1])
         self._highest = self._outlook.highest_level(self._on_overload)
 
     @property
@@ -130,24 +141,48 @@ class Scheduler:
                 lane = self._lanes[event.lane]
                 lane.stage, lane.free_at_ms = _BORROWED, event.until_ms
             case Returned():
-                self._lanes[event.lane].stage = -1
+                self._lanes[event.lane].stage = _IDLE
 
     def poll(self, now_ms: float) -> list[Command]:
         """What to do now."""
         commands, self._pending = self._pending, []
-        self._settle(now_ms, commands)
-        for number, lane in enumerate(self._lanes):
-            if lane.stage == -1 and len(self._waiting):
-                commands.append(self._next_run(number, lane, now_ms, commands))
-        self._log.extend((now_ms, command) for command in commands)
+        if self._strict:
+            self._answer_strict(now_ms, commands)
+        if len(self._waiting):
+            if any(lane.stage == _IDLE for lane in self._lanes):
+                busy_ms = [max(lane.free_at_ms - now_ms, 0.0) for lane in self._lanes if lane.stage != _IDLE]
+                self.load = self._price.at(
+                    now_ms, self._waiting.items(), self._outlook, sum(busy_ms) / len(self._lanes), self._highest
+                )
+            self._settle(now_ms, commands)
+            for number, lane in enumerate(self._lanes):
+                if lane.stage == _IDLE and len(self._waiting):
+                    commands.append(self._next_run(number, lane, now_ms, commands))
+                    self._settle(now_ms, commands)
+        self._log.extend([(now_ms, command) for command in commands])
         return commands
 
     def next_wakeup_ms(self) -> float:
         """When to poll again if nothing happens; infinite for never."""
-        fastest_ms = self._outlook.times.upper_ms[self._fastest][1]
-        wakeup_ms = min((item.deadline_ms - fastest_ms for item in self._waiting), default=float("inf"))
-        strict = (item.deadline_ms - self.guard_ms for item in self._alive.values() if item.is_strict)
-        return min(wakeup_ms, min(strict, default=float("inf")))
+        if self._pending:
+            return -inf
+        wakeup_ms = self._waiting.earliest_ms - self._fastest_ms() + 2.0 * _LATER_MS
+        for item in self._strict:
+            wakeup_ms = min(wakeup_ms, item.deadline_ms - self.guard_ms)
+        return wakeup_ms
+
+    def _fastest_ms(self) -> float:
+        """What the fastest first stage may take for one request."""
+        return self._outlook.times.upper_ms[self._firsts[0]][1] * self.slowdown.overall
+
+    def _start_ms(self, now_ms: float) -> float:
+        """When a lane can take up something new."""
+        start_ms = inf
+        for lane in self._lanes:
+            if lane.stage == _IDLE:
+                return now_ms
+            start_ms = min(start_ms, lane.free_at_ms)
+        return max(start_ms, now_ms)
 
     def _arrive(self, event: Arrived, now_ms: float) -> None:
         self._n_arrived += 1
@@ -161,32 +196,26 @@ class Scheduler:
             return
         self._alive[event.request] = item
         self._waiting.add(item)
+        if event.is_strict:
+            self._strict.add(item)
 
     def _why_not(self, item: Item, now_ms: float) -> str | None:
-        """Why a request cannot be admitted: the queue is full, or the fastest path of it or of another would be late."""
+        """Why a request cannot be admitted: the queue is full, or its fastest path would be late."""
         n_waiting = len(self._waiting)
         if n_waiting >= self._max_waiting:
             return f"{n_waiting} requests wait already"
         if item.evidence_set:
             return None
-        times, j = self._outlook.times, self._fastest
-        start_ms = now_ms
-        if all(lane.stage != -1 for lane in self._lanes):
-            start_ms = max(now_ms, min(lane.free_at_ms for lane in self._lanes))
-        slow = self.slowdown.overall
-        if start_ms + times.upper_ms[j][1] * slow > item.deadline_ms:
+        start_ms, times, j = self._start_ms(now_ms), self._outlook.times, self._firsts[0]
+        if start_ms + self._fastest_ms() > item.deadline_ms + _LATER_MS:
             return "not even the fastest stage can answer by its deadline"
-        fixed, each = float(times.fixed_ms[j]) * slow, float(times.each_ms[j]) * slow
-        limit, n_lanes = self._max_batch, len(self._lanes)
-
-        def done_ms(n: int) -> float:
-            return start_ms + (fixed * -(-n // limit) + each * n) / n_lanes
-
-        if done_ms(n_waiting + 1) <= item.deadline_ms:
-            return None
-        place = self._waiting.place_of(item)
-        if done_ms(place + 1) > item.deadline_ms:
-            return "those that wait already need the time"
+        n_before = n_waiting if item.deadline_ms == inf else self._waiting.place_of(item)
+        if n_before:
+            n, slow = n_before + 1, self.slowdown.overall
+            n_runs = -(-n // self._max_batch)
+            work_ms = (times.fixed_ms[j] * n_runs + times.each_ms[j] * n) * slow / len(self._lanes)
+            if start_ms + work_ms > item.deadline_ms:
+                return f"{n_before} requests that go before it already need the time"
         return None
 
     def _finish(self, event: Finished) -> None:
@@ -197,125 +226,114 @@ class Scheduler:
             if not item.has_ended:
                 item.learn(item.evidence_set | 1 << stage, confidence)
                 self._waiting.add(item)
-        lane.stage, lane.items = -1, []
+        lane.stage, lane.items = _IDLE, []
 
     def _fault(self, event: Faulted) -> None:
         lane = self._lanes[event.lane]
         for item in lane.items:
             if not item.has_ended:
                 item.failed |= 1 << lane.stage
-                item.is_cut = True
                 self._waiting.add(item)
-        lane.stage, lane.items = -1, []
+        lane.stage, lane.items = _IDLE, []
 
     def _cancel(self, event: Cancelled) -> None:
-        item = self._alive.pop(event.request, None)
+        item = self._alive.get(event.request)
         if item is not None:
-            item.has_ended = True
             self._waiting.remove(item)
+            self._end(item)
+
+    def _answer_strict(self, now_ms: float, commands: list[Command]) -> None:
+        """Strict requests whose time has come: from what is known, even while a stage runs."""
+        due = [item for item in self._strict if now_ms >= item.deadline_ms - self.guard_ms - _LATER_MS]
+        for item in sorted(due, key=lambda item: item.order):
+            self._waiting.remove(item)
+            self._conclude(item, "expired", "no stage has answered by its deadline", commands)
 
     def _settle(self, now_ms: float, commands: list[Command]) -> None:
-        """The price of now; requests that are done or too late end."""
-        busy_ms = sum(max(lane.free_at_ms - now_ms, 0.0) for lane in self._lanes if lane.stage != -1) / len(self._lanes)
-        self.load = self._price.at(now_ms, self._waiting.items(), self._outlook, busy_ms, self._highest)
-        ended: set[Item] = set()
-        fastest_ms = self._outlook.times.upper_ms[self._fastest][1] * self.slowdown.overall
+        """Requests end that are done, or that cannot go on in time once a lane is free."""
+        start_ms, fastest_ms = self._start_ms(now_ms), self._fastest_ms()
+        ended: list[tuple[Item, str, str]] = []
         for item in self._waiting:
             if item.evidence_set:
-                if self._action(item, now_ms) == STOP_BYTE:
-                    commands.append(Answer(item.request, item.evidence_set, item.is_cut))
-                    ended.add(item)
-            elif now_ms + fastest_ms > item.deadline_ms + 1e-9:
-                commands.append(Refuse(item.request, "expired", "not even the fastest stage fits any more"))
-                ended.add(item)
-        if ended:
-            self._end(ended)
+                if self._action(item, start_ms) == STOP_BYTE:
+                    ended.append((item, "", ""))
+            elif item.failed and self._action(item, start_ms) == STOP_BYTE:
+                ended.append((item, "failed", "every stage that it could start with failed"))
+            elif start_ms + fastest_ms > item.deadline_ms + _LATER_MS:
+                ended.append((item, "expired", "not even the fastest stage fits any more"))
+        for item, reason, why in ended:
+            self._waiting.remove(item)
+            self._conclude(item, reason, why, commands)
 
-    def _action(self, item: Item, now_ms: float) -> int:
+    def _conclude(self, item: Item, reason: str, why: str, commands: list[Command]) -> None:
+        """Answer from the evidence there is; refuse without any."""
+        if item.evidence_set:
+            is_degraded = item.failed > 0 or item.would_go_on()
+            commands.append(Answer(item.request, item.evidence_set, is_degraded))
+        else:
+            commands.append(Refuse(item.request, reason, why))
+        self._end(item)
+
+    def _action(self, item: Item, start_ms: float) -> int:
         """The stage that an item runs next, or `STOP_BYTE`."""
         lookup = item.outlook.lookup(self._level(item), 1)
-        action = lookup.action(item.evidence_set, item.confidence, (item.deadline_ms - now_ms) / self.slowdown.overall)
-        if action != STOP_BYTE and item.failed >> action & 1:
-            return STOP_BYTE if item.evidence_set else self._fastest
-        if action == STOP_BYTE and not item.evidence_set:
-            return self._fastest
+        action = lookup.action(
+            item.evidence_set, item.confidence, (item.deadline_ms - start_ms) / self.slowdown.overall
+        )
+        if item.failed or (action == STOP_BYTE and not item.evidence_set):
+            return self._substitute(item, action)
         return action
+
+    def _substitute(self, item: Item, action: int) -> int:
+        """Where no stage fits, or the planned one has failed for this item: the fastest that has not."""
+        if action != STOP_BYTE and not item.failed >> action & 1:
+            return action
+        if item.evidence_set:
+            return STOP_BYTE
+        return next((j for j in self._firsts if not item.failed >> j & 1), STOP_BYTE)
 
     def _level(self, item: Item) -> int:
         load = self.load
         level = load.level - 1 if load.level and item.share < load.cheap_share else load.level
-        return max(level, item.least_level)
+        return level if level > item.least_level else item.least_level  # noqa: FURB136 - three times as fast as max
 
     def _next_run(self, number: int, lane: _Lane, now_ms: float, commands: list[Command]) -> Run:
         """The batch of the most urgent request, with all that want the same stage and fit its deadline."""
         items = self._in_turn()
-        wanted = [(item, self._action(item, now_ms)) for item in items]
-        stage = wanted[0][1]
-        together = [item for item, action in wanted if action == stage]
+        actions = [self._action(item, now_ms) for item in items]
+        stage = actions[0]
+        together = [item for item, action in zip(items, actions, strict=True) if action == stage]
+        slow, times = self.slowdown.upper(number, stage), self._outlook.times
+        upper_ms = times.upper_ms[stage] if slow == 1.0 else [upper * slow for upper in times.upper_ms[stage]]
         if self.load.pressure > 1.0:
-            together = self._without_hopeless(stage, together, now_ms, commands)
-        batch, closed_by = self._fitting(stage, together, now_ms)
-        self._waiting.remove_all(set(batch))
-        lane.stage, lane.items = stage, batch
-        lane.free_at_ms = now_ms + self._outlook.times.mean_ms[stage][len(batch)] * self.slowdown.factor(number, stage)
+            n = n_given_up(together, upper_ms, times.mean_ms[stage], self._max_batch, now_ms)
+            for item in together[:n]:
+                self._waiting.remove(item)
+                self._conclude(item, "shed", "given up so that more of the others are in time", commands)
+            together = together[n:]
+        batch, closed_by = closed_batch(together, upper_ms, self._max_batch, now_ms)
+        for item in batch:
+            self._waiting.remove(item)
+        lane.stage, lane.items, lane.started_ms = stage, batch, now_ms
+        lane.free_at_ms = now_ms + times.mean_ms[stage][len(batch)] * self.slowdown.factor(number, stage)
         price = float(self._outlook.prices[self._level(batch[0])])
-        return Run(number, stage, tuple(item.request for item in batch), price, closed_by)
+        return Run(number, stage, tuple([item.request for item in batch]), price, closed_by)
 
     def _in_turn(self) -> list[Item]:
         """The waiting items; the background class comes first when its share is due."""
-        items = self._waiting.items()
-        last = items[-1]
-        if last.priority is not Priority.BACKGROUND or items[0].priority is Priority.BACKGROUND:
+        items, background = self._waiting.items(), self._waiting.background()
+        if not background or len(background) == len(items):
             return items
         self._background_credit += self._background_share
         if self._background_credit < 1.0:
             return items
         self._background_credit -= 1.0
-        first = next(i for i, item in enumerate(items) if item.priority is Priority.BACKGROUND)
-        return items[first:] + items[:first]
+        return [*background, *(item for item in items if item.priority is not Priority.BACKGROUND)]
 
-    def _fitting(self, stage: int, items: list[Item], now_ms: float) -> tuple[list[Item], str]:
-        """As many items, in order, as can be run together so that each is still in time."""
-        upper_ms, slow = self._outlook.times.upper_ms[stage], self.slowdown.overall
-        batch, earliest_ms = [items[0]], items[0].deadline_ms
-        for item in items[1:]:
-            if len(batch) == self._max_batch:
-                return batch, "limit"
-            earliest = min(earliest_ms, item.deadline_ms)
-            if now_ms + upper_ms[len(batch) + 1] * slow > earliest:
-                if earliest == earliest_ms:
-                    return batch, "deadline"
-                continue
-            batch.append(item)
-            earliest_ms = earliest
-        return batch, "nobody else"
-
-    def _without_hopeless(self, stage: int, items: list[Item], now_ms: float, commands: list[Command]) -> list[Item]:
-        """Under gross overload: without the heads that would force a batch much less efficient than the next ones'."""
-        times = self._outlook.times
-        upper_ms, mean_ms = times.upper_ms[stage], times.mean_ms[stage]
-
-        def rate(i: int) -> float:
-            most = min(len(items) - i, self._max_batch)
-            while most > 1 and now_ms + upper_ms[most] > items[i].deadline_ms:
-                most -= 1
-            return most / mean_ms[most]
-
-        first = max(range(len(items)), key=lambda i: (rate(i), -i))
-        if rate(first) <= _GIVE_UP * rate(0):
-            return items
-        for item in items[:first]:
-            if item.evidence_set:
-                commands.append(Answer(item.request, item.evidence_set, True))
-            else:
-                commands.append(Refuse(item.request, "shed", "given up so that more of the others are in time"))
-        self._end(set(items[:first]))
-        return items[first:]
-
-    def _end(self, items: set[Item]) -> None:
-        self._waiting.remove_all(items)
-        for item in items:
-            del self._alive[item.request]
+    def _end(self, item: Item) -> None:
+        item.has_ended = True
+        self._strict.discard(item)
+        del self._alive[item.request]
 
 
 def _check(n_lanes: int, max_batch: int, max_waiting: int, headroom: float, background_share: float) -> None:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import chain
+from math import inf
 
+from cascade.core.table import STOP_BYTE
 from cascade.scheduling.messages import Arrived, Priority
 from cascade.scheduling.outlook import Outlook
 
@@ -26,7 +29,7 @@ class Item:
     priority : Priority
     is_strict : bool
     order : tuple
-        Items are served in the order of these: class, deadline, arrival.
+        Items of a class are served in the order of these: deadline, arrival.
     evidence_set, confidence, bin
         What has been said about it, and where that lies among the policy's bins.
     failed : int
@@ -35,10 +38,6 @@ class Item:
         Index of the price it pays without load.
     share : float
         In [0, 1): requests below a share of it take the cheaper of two neighbouring prices.
-    planned_ms : float
-        Time that would have been left now had nothing waited; infinite before the first run and without a deadline.
-    is_cut : bool
-        Whether it was given less than was planned.
     has_ended : bool
         Answered while a stage still ran for it, or cancelled.
     """
@@ -51,12 +50,10 @@ class Item:
         "evidence_set",
         "failed",
         "has_ended",
-        "is_cut",
         "is_strict",
         "least_level",
         "order",
         "outlook",
-        "planned_ms",
         "priority",
         "request",
         "share",
@@ -67,14 +64,23 @@ class Item:
         self.arrived_ms, self.deadline_ms = now_ms, event.deadline_ms
         self.priority: Priority = event.priority
         self.is_strict = event.is_strict
-        self.order = (event.priority, event.deadline_ms, number)
+        self.order = (event.deadline_ms, number)
         # Multiples of the golden ratio spread evenly over [0, 1) from the first one on.
         self.share = number * _GOLDEN % 1.0
         self.evidence_set = self.bin = self.failed = 0
         self.confidence = 0.0
         self.least_level = outlook.unloaded_level(event.deadline_ms - now_ms)
-        self.planned_ms = event.deadline_ms - now_ms
-        self.is_cut = self.has_ended = False
+        self.has_ended = False
+
+    def would_go_on(self) -> bool:
+        """Whether it would run another stage had it not waited, nor shared a lane with others."""
+        times, spent_ms = self.outlook.times, 0.0
+        for j in range(times.n_stages):
+            if self.evidence_set >> j & 1:
+                spent_ms += times.mean_ms[j][1]
+        left_ms = self.deadline_ms - self.arrived_ms - spent_ms
+        lookup = self.outlook.lookup(self.least_level, 1)
+        return lookup.action(self.evidence_set, self.confidence, left_ms) != STOP_BYTE
 
     def learn(self, evidence_set: int, confidence: float) -> None:
         """Take note of what has been said about it."""
@@ -88,36 +94,46 @@ class Waiting:
     __slots__ = ("_items", "_orders")
 
     def __init__(self) -> None:
-        self._items: list[Item] = []
-        self._orders: list[tuple[int, float, int]] = []
+        # One pair of lists for each class, so that the earliest deadline of all is at hand.
+        self._items: tuple[list[Item], ...] = tuple([] for _ in Priority)
+        self._orders: tuple[list[tuple[float, int]], ...] = tuple([] for _ in Priority)
 
     def __len__(self) -> int:
-        return len(self._items)
+        high, middle, low = self._items
+        return len(high) + len(middle) + len(low)
 
     def __iter__(self) -> Iterator[Item]:
-        return iter(self._items)
+        return chain(*self._items)
+
+    @property
+    def earliest_ms(self) -> float:
+        """The earliest deadline; infinite if nothing waits."""
+        return min((items[0].deadline_ms for items in self._items if items), default=inf)
 
     def place_of(self, item: Item) -> int:
-        """Where an item stands, or would stand."""
-        return bisect_left(self._orders, item.order)
+        """Number of items that are served before this one."""
+        before = sum(len(items) for items in self._items[: item.priority])
+        return before + bisect_left(self._orders[item.priority], item.order)
 
     def add(self, item: Item) -> None:
         """Put an item in its place."""
-        at = bisect_left(self._orders, item.order)
-        self._items.insert(at, item)
-        self._orders.insert(at, item.order)
+        items, orders = self._items[item.priority], self._orders[item.priority]
+        at = bisect_left(orders, item.order)
+        items.insert(at, item)
+        orders.insert(at, item.order)
 
     def remove(self, item: Item) -> None:
         """Take an item out if it is there."""
-        at = bisect_left(self._orders, item.order)
-        if at < len(self._items) and self._items[at] is item:
-            del self._items[at], self._orders[at]
-
-    def remove_all(self, items: set[Item]) -> None:
-        """Take several items out."""
-        self._items = [item for item in self._items if item not in items]
-        self._orders = [item.order for item in self._items]
+        items, orders = self._items[item.priority], self._orders[item.priority]
+        at = bisect_left(orders, item.order)
+        if at < len(items) and items[at] is item:
+            del items[at], orders[at]
 
     def items(self) -> list[Item]:
-        """All of them in order; not to be changed."""
-        return self._items
+        """All of them in the order of service."""
+        high, middle, low = self._items
+        return [*high, *middle, *low]
+
+    def background(self) -> list[Item]:
+        """Those of the background class."""
+        return list(self._items[Priority.BACKGROUND])
