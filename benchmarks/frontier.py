@@ -28,6 +28,11 @@ post-hoc         chains of thresholds on a learned gain of deferring
 pre-routing      a classifier on the input chooses one model; only where the inputs are there
 FrugalML         as published, on its own splits
 
+Cascade routing and pre-routing read features of the input where it is there, before any model has run, and pay for that: on CIFAR-10
+0.12 ms per image, the least that was measured for these features; on digits 1, which is the cost of the cheapest model, as they
+are linear in 64 pixels and it is in 16. "features free" shows what they would reach if that cost nothing: for reference, and
+never the best peer.
+
 Commercial services and published scores come without inputs, the services without class scores too; two models leave nothing for
 ensembles. What a set does not allow is left out of its table.
 """

@@ -4,7 +4,8 @@ After some models have run, the probability that each model is right is estimate
 expected maximum of these estimates, which are uncertain as far as they still change once every model has run. The best set that holds
 the models run so far is chosen; if it holds more, its cheapest model that has not run is run, else the answer is that of the model
 with the highest estimate. The price may differ from step to step, as in the paper; here a grid of such prices is searched. Before any
-model has run, the estimate is learned from the input where it is known.
+model has run, the estimate is learned from the input where it is known; what that costs is added to the cost of every item, and the
+rule without it, which starts with the same model for all, is tried beside it.
 
 References
 ----------
@@ -16,6 +17,7 @@ Finite Set of Random Variables.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
@@ -34,7 +36,12 @@ Features = Callable[[Items, int], np.ndarray]
 
 def cascade_routing(seen: Items, served: Items, costs: np.ndarray) -> OperatingPoints:
     """The hull over the grid of prices, with the features of the paper and with the answers beside them."""
-    return joined(*(_points(seen, served, costs, features) for features in (numbers_of, with_class)))
+    kinds = (numbers_of, with_class)
+    found = [_points(seen, served, costs, features).dearer_by(seen.features_cost) for features in kinds]
+    if seen.features is not None and seen.features_cost > 0.0:
+        unseen = [replace(items, features=None) for items in (seen, served)]
+        found += [_points(*unseen, costs, features) for features in kinds]
+    return joined(*found)
 
 
 def _points(seen: Items, served: Items, costs: np.ndarray, features: Features) -> OperatingPoints:

@@ -24,6 +24,8 @@ class Items:
         Of the inputs, for what decides before any model has run; None where the inputs are not known.
     n_labels : int
         How many labels occur, as truth or as answer.
+    features_cost : float
+        What it costs to read the features of one input and to decide by them, in the unit of the models' costs.
     """
 
     labels: np.ndarray
@@ -32,6 +34,7 @@ class Items:
     probs: np.ndarray | None
     features: np.ndarray | None
     n_labels: int
+    features_cost: float = 0.0
 
     @property
     def correct(self) -> np.ndarray:
@@ -41,7 +44,8 @@ class Items:
     def take(self, rows: np.ndarray) -> Items:
         """Some of the items, in the given order."""
         probs, features = (None if a is None else a[rows] for a in (self.probs, self.features))
-        return Items(self.labels[rows], self.predicted[rows], self.confidence[rows], probs, features, self.n_labels)
+        said = self.labels[rows], self.predicted[rows], self.confidence[rows]
+        return Items(*said, probs, features, self.n_labels, self.features_cost)
 
     @property
     def n_models(self) -> int:
@@ -62,6 +66,10 @@ class OperatingPoints:
         """Those of them that no random mixture of two others beats on the half they are picked on, the cheapest first."""
         kept = hull(self.seen_cost, self.seen_accuracy)
         return OperatingPoints(self.seen_cost[kept], self.seen_accuracy[kept], self.cost[kept], self.accuracy[kept])
+
+    def dearer_by(self, cost: float) -> OperatingPoints:
+        """The same settings where every item costs so much more."""
+        return OperatingPoints(self.seen_cost + cost, self.seen_accuracy, self.cost + cost, self.accuracy)
 
 
 def joined(*parts: OperatingPoints) -> OperatingPoints:

@@ -3,6 +3,9 @@
 For every model the probability that it is right is learned from features of the input; the model runs for which that probability,
 less a price times its cost, is highest. A path of prices gives the operating points. Needs the inputs.
 
+The classifier is no free gift: what it costs to read the features and to decide by them is added to the cost of every item that is
+routed. Where that is dear, it pays to route a share of the items and to send the others to the cheapest model unseen.
+
 References
 ----------
 Ding, Mallick, Wang, Sim, Mukherjee, Ruhle, Lakshmanan and Awadallah (2024), Hybrid LLM: Cost-Efficient and Quality-Aware Query
@@ -29,7 +32,21 @@ def pre_routing(seen: Items, served: Items, costs: np.ndarray) -> OperatingPoint
     quality = learned(seen.features, seen.correct, served.features, RIDGE)
     done = [_routed(q, items.correct, costs) for q, items in zip(quality, (seen, served), strict=True)]
     # All of the path: its hull was worse on CIFAR-10 and on digits.
-    return OperatingPoints(done[0][0], done[0][1], done[1][0], done[1][1])
+    routed = OperatingPoints(done[0][0], done[0][1], done[1][0], done[1][1]).dearer_by(seen.features_cost)
+    return routed if seen.features_cost == 0.0 else _with_unrouted(routed, seen, served, costs)
+
+
+def _with_unrouted(routed: OperatingPoints, seen: Items, served: Items, costs: np.ndarray) -> OperatingPoints:
+    """The path, and behind it the setting that is best mixed with the cheapest model for all, and that model."""
+    cheapest = int(costs.argmin())
+    before, after = (items.correct[:, cheapest].mean() for items in (seen, served))
+    best = ((routed.seen_accuracy - before) / (routed.seen_cost - costs[cheapest])).argmax()
+    return OperatingPoints(
+        np.append(routed.seen_cost, [routed.seen_cost[best], costs[cheapest]]),
+        np.append(routed.seen_accuracy, [routed.seen_accuracy[best], before]),
+        np.append(routed.cost, [routed.cost[best], costs[cheapest]]),
+        np.append(routed.accuracy, [routed.accuracy[best], after]),
+    )
 
 
 def _routed(quality: np.ndarray, correct: np.ndarray, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,12 +2,15 @@
 
 Every method is a list of operating points. At a stated cost the two neighbouring points are mixed whose costs on the items that serve
 lie around it; of several such pairs, the one that was more accurate on the items that fit. No label of the items that serve is used.
+
+Two rules may look at the input before any model has run. What it costs to read its features is part of their cost. They are also
+shown as if it were free, for reference: that is no peer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from baselines.agreement import agreement_based
@@ -33,6 +36,9 @@ PEERS: Mapping[str, Callable[[Items, Items, np.ndarray], OperatingPoints | None]
     "post-hoc": post_hoc_deferral,
     "pre-routing": pre_routing,
 }
+LOOKING_AT_INPUTS = ("cascade routing", "pre-routing")
+FREE = ", features free"
+"""Ends the name of a rule that is shown for reference, with what it reads of the inputs for nothing."""
 N_COSTS = 15
 
 
@@ -58,7 +64,8 @@ def items_of(ladder: Ladder) -> Items:
     said = ladder.outcomes
     probs = None if said.log_probs is None else np.exp(said.log_probs.astype(np.float64))
     features = None if ladder.images is None else image_features(ladder.images)
-    return Items(said.labels, said.predicted, said.confidence, probs, features, len(said.classes))
+    n_labels = len(said.classes)
+    return Items(said.labels, said.predicted, said.confidence, probs, features, n_labels, ladder.features_cost)
 
 
 def split_of(ladder: Ladder, items: Items, seed: int, n_fit: int | None = None) -> Split:
@@ -82,6 +89,9 @@ def matched(points: OperatingPoints, limits: Sequence[float]) -> np.ndarray:
 
 
 def peers_at(split: Split, costs: np.ndarray, limits: Sequence[float]) -> dict[str, np.ndarray]:
-    """Accuracy of every published rule that the data allows at each mean cost."""
+    """Accuracy of every published rule that the data allows at each mean cost; those that look at inputs also as if that were free."""
     found = {name: peer(split.seen, split.served, costs) for name, peer in PEERS.items()}
+    if split.seen.features_cost > 0.0:
+        free = [replace(items, features_cost=0.0) for items in (split.seen, split.served)]
+        found |= {name + FREE: PEERS[name](*free, costs) for name in LOOKING_AT_INPUTS}
     return {name: matched(points, limits) for name, points in found.items() if points is not None}

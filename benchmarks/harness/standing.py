@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from harness.comparison import OURS
+from harness.comparison import FREE, OURS
 from harness.report import print_table
 
 MAY_LOSE, MUST_LEAD = -0.2, 1.0
@@ -33,7 +33,7 @@ def _standing(limit: float, by_seed: Mapping[str, np.ndarray]) -> dict[str, Any]
     # A method that does not keep the cost in every split has no place at it.
     means = {name: float(values.mean()) for name, values in by_seed.items() if not np.isnan(values).any()}
     entry: dict[str, Any] = {"cost": limit, "accuracy": {name: round(100.0 * a, 2) for name, a in means.items()}}
-    peers = {name: mean for name, mean in means.items() if name != OURS}
+    peers = {name: mean for name, mean in means.items() if name != OURS and not name.endswith(FREE)}
     if OURS in means and peers:
         best = max(peers, key=lambda name: peers[name])
         paired = 100.0 * (by_seed[OURS] - by_seed[best])

@@ -13,7 +13,7 @@ from harness.comparison import matched
 COSTS = np.array([1.0, 2.0, 10.0])
 
 
-def made(seed, n=1500, with_features=True):
+def made(seed, n=1500, with_features=True, features_cost=0.0):
     """Two cheap models that are right together on easy items and err apart on hard ones; a dear one that is always right.
 
     Confidence says nothing, the first feature says whether an item is hard.
@@ -24,7 +24,7 @@ def made(seed, n=1500, with_features=True):
     cheap = np.where(hard[:, None], wrong, labels[:, None])
     predicted = np.column_stack([cheap, labels])
     features = np.column_stack([hard, rng.standard_normal(n)]) if with_features else None
-    return Items(labels, predicted, rng.random((n, 3)), None, features, 4)
+    return Items(labels, predicted, rng.random((n, 3)), None, features, 4, features_cost)
 
 
 def at(points, limit):
@@ -70,6 +70,36 @@ def test_cascade_routing_asks_the_right_model_first_where_the_input_tells():
     )
     assert at(with_inputs, 5.0) > 0.97
     assert at(without, 5.0) < 0.9
+
+
+@pytest.mark.slow
+def test_cascade_routing_pays_for_the_input_it_reads_and_need_not_read_it():
+    unread, free, fair, dear = (
+        cascade_routing(
+            *(made(seed, n=600, with_features=cost is not None, features_cost=cost or 0.0) for seed in (0, 1)), COSTS
+        )
+        for cost in (None, 0.0, 0.4, 50.0)
+    )
+    assert at(fair, 4.4) == pytest.approx(at(free, 4.0), abs=0.02)
+    assert at(fair, 4.4) > at(unread, 4.4) + 0.1
+    assert at(dear, 4.4) == pytest.approx(at(unread, 4.4), abs=0.01)
+
+
+def test_pre_routing_pays_for_the_input_it_reads():
+    free, paid = (pre_routing(made(0, features_cost=c), made(1, features_cost=c), COSTS) for c in (0.0, 0.5))
+    n = len(free.cost)
+    assert paid.cost[:n] == pytest.approx(free.cost + 0.5)
+    assert paid.seen_cost[:n] == pytest.approx(free.seen_cost + 0.5)
+    assert np.array_equal(paid.accuracy[:n], free.accuracy)
+
+
+def test_pre_routing_that_is_dear_routes_a_share_and_sends_the_others_to_the_cheapest_model():
+    points = pre_routing(made(0, features_cost=2.0), made(1, features_cost=2.0), COSTS)
+    right = made(1).correct.mean(axis=0)
+    # Routed, all items are right at 0.6 + 0.4 * 10 + 2; half of the items routed have half of the gain.
+    middle = 0.5 * (1.0 + 6.6)
+    assert at(points, 1.0) == right[0]
+    assert at(points, middle) == pytest.approx(0.5 * (right[0] + 1.0), abs=0.02)
 
 
 def test_pre_routing_sends_hard_inputs_to_the_dear_model():

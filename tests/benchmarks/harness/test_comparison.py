@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 from baselines.operating_points import OperatingPoints
-from harness.comparison import OURS, costs_between, matched
+from harness.comparison import FREE, LOOKING_AT_INPUTS, OURS, costs_between, items_of, matched, peers_at, split_of
+from harness.datasets import digits
 from harness.standing import standings, verdict
 
 
@@ -36,6 +37,21 @@ def test_a_method_that_does_not_keep_the_cost_in_every_split_has_no_place_at_it(
     (entry,) = standings([1.0], splits)
     assert entry["best_peer"] == "a"
     assert "b" not in entry["accuracy"]
+
+
+def test_a_rule_that_reads_inputs_for_nothing_is_shown_but_no_peer():
+    splits = [{OURS: np.array([0.8]), "a": np.array([0.7]), "b" + FREE: np.array([0.9])}]
+    (entry,) = standings([1.0], splits)
+    assert (entry["best_peer"], entry["accuracy"]["b" + FREE]) == ("a", 90.0)
+
+
+@pytest.mark.slow
+def test_rules_that_read_inputs_are_shown_twice_and_differ_by_what_that_costs():
+    ladder = digits()
+    found = peers_at(split_of(ladder, items_of(ladder), 0), ladder.costs, [1.0, 1.3, 3.0])
+    for name in LOOKING_AT_INPUTS:
+        assert found[name + FREE][1] > found[name][1]
+    assert found["pre-routing"][0] == found["hull"][0]
 
 
 @pytest.mark.parametrize(("differences", "met"), [([-0.1, 1.2], True), ([-0.3, 1.2], False), ([0.1, 0.9], False)])
