@@ -5,18 +5,22 @@ Pure state. The price is the smallest at which what arrives, and what waits, can
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from cascade.core.load_kernels import load_level
+from cascade.core.records import FloatArray
 from cascade.scheduling.outlook import Outlook
 from cascade.scheduling.waiting import Item
 
 _WINDOWS = 8.0
 """Length of the window in which arrivals are counted, in mean budgets."""
 _SHORTEST_MS, _LONGEST_MS = 50.0, 10_000.0
+_LEAST_MS = 1e-3
 _FEWEST = 8
 """Arrivals below which no rate is believed."""
 
@@ -60,6 +64,7 @@ class LoadPrice:
         self._capacity = headroom * n_lanes
         self._arrivals: deque[float] = deque()
         self._mean_budget_ms = 0.0
+        self._known_lines: dict[tuple[Outlook, tuple[int, ...]], FloatArray] = {}
 
     def arrived(self, now_ms: float, budget_ms: float) -> None:
         """Count one arrival."""
@@ -75,56 +80,53 @@ class LoadPrice:
             return 0.0
         return len(self._arrivals) / max(now_ms - self._arrivals[0], 1e-6, self._window_ms() * 0.25)
 
-    def at(self, now_ms: float, items: Sequence[Item], outlook: Outlook, busy_ms: float, highest: int) -> Load:
-        """The load for these waiting items, in the order of service; lanes are free after ``busy_ms`` on average."""
-        need = self._needs(now_ms, items, outlook, busy_ms)
-        if need is None or need(0) <= 1.0:
+    def at(
+        self, now_ms: float, items: Sequence[Item], outlook: Outlook, *, busy_ms: float, slowdown: float, highest: int
+    ) -> Load:
+        """What rules now.
+
+        Parameters
+        ----------
+        now_ms : float
+        items : sequence of Item
+            That wait, in the order of service.
+        outlook : Outlook
+            Of the policy in force.
+        busy_ms : float
+            Until the lanes are free, on average.
+        slowdown : float
+            Measured over profiled service times.
+        highest : int
+            Index of the highest price that may be asked.
+        """
+        capacity = self._capacity / slowdown
+        rate = self.rate_per_ms(now_ms) / capacity
+        free_ms = now_ms + busy_ms
+        level, here, below, pressure = load_level(
+            outlook.runs,
+            np.array([item.evidence_set for item in items], np.int64),
+            np.array([item.bin for item in items], np.int64),
+            np.array([max((item.deadline_ms - free_ms) * capacity, _LEAST_MS) for item in items]),
+            self._lines(outlook),
+            rate,
+            highest,
+        )
+        if level == 0 and pressure <= 1.0:
             return IDLE
-        pressure = need(highest)
-        if pressure > 1.0:
-            return Load(highest, float(outlook.prices[highest]), 0.0, pressure)
-        low, high = 1, highest
-        while low < high:
-            middle = (low + high) // 2
-            if need(middle) <= 1.0:
-                high = middle
-            else:
-                low = middle + 1
-        above, below = need(low - 1), need(low)
-        share = min(max((1.0 - below) / max(above - below, 1e-9), 0.0), 1.0)
-        return Load(low, float(outlook.prices[low]), share, pressure)
+        share = 0.0 if here >= below else min(max((1.0 - here) / (below - here), 0.0), 1.0)
+        return Load(level, float(outlook.prices[level]), share, pressure)
 
-    def _needs(
-        self, now_ms: float, items: Sequence[Item], outlook: Outlook, busy_ms: float
-    ) -> Callable[[int], float] | None:
-        rate = self.rate_per_ms(now_ms)
-        if not items and rate == 0.0:
-            return None
-        times = outlook.times
-        batches = self._batches(outlook)
-        each_ms = np.array([times.mean_ms[j][n] / n for j, n in enumerate(batches)])
-        fresh_ms = outlook.runs[:, 0, 0] @ each_ms
-        arriving = rate * fresh_ms / self._capacity
-        sets = np.array([item.evidence_set for item in items], np.int64)
-        bins = np.array([item.bin for item in items], np.int64)
-        left_ms = self._capacity * (np.array([item.deadline_ms for item in items]) - now_ms - busy_ms)
-        left_ms = np.maximum(left_ms, 1e-3)
-        sizes = np.array(batches, np.float64)
-
-        def need(level: int) -> float:
-            work = 0.0
-            if len(sets):
-                done = np.cumsum(outlook.runs[level, sets, bins], axis=0)
-                took = np.ceil(done / sizes - 1e-6) @ times.fixed_ms + done @ times.each_ms
-                work = float((took / left_ms).max())
-            return max(work, float(arriving[level]))
-
-        return need
-
-    def _batches(self, outlook: Outlook) -> list[int]:
-        """The batch of each stage that can be waited for: one that takes no more than half of a budget."""
+    def _lines(self, outlook: Outlook) -> FloatArray:
+        """Of each stage: the batch that can be waited for, which takes no more than half of a budget, and what it takes."""
         half_ms = 0.5 * self._mean_budget_ms
-        return [max(1, sum(upper <= half_ms for upper in each) - 1) for each in outlook.times.upper_ms]
+        sizes = tuple([max(1, bisect_right(upper, half_ms) - 1) for upper in outlook.times.upper_ms])
+        found = self._known_lines.get((outlook, sizes))
+        if found is None:
+            times = outlook.times
+            each = [times.mean_ms[j][n] / n for j, n in enumerate(sizes)]
+            found = np.stack([sizes, each, times.fixed_ms, times.each_ms, np.zeros(times.n_stages)])
+            self._known_lines = {(outlook, sizes): found}
+        return found
 
     def _window_ms(self) -> float:
         return min(max(_WINDOWS * self._mean_budget_ms, _SHORTEST_MS), _LONGEST_MS)

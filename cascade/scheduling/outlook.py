@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cascade.core.evidence import reachable_sets
 from cascade.core.induction import Decisions, Statistics
-from cascade.core.policy import REGIMES, Policy
+from cascade.core.policy import Policy
 from cascade.core.records import FloatArray
 from cascade.core.table import DecisionTable, Lookup
 from cascade.scheduling.service_times import Times
@@ -39,15 +39,16 @@ class Outlook:
     def __init__(self, policy: Policy, max_batch: int) -> None:
         self.policy = policy
         self.times = Times(policy.service, policy.level, max_batch)
-        self._lookups: dict[tuple[int, int], Lookup] = {}
         if policy.statistics is None:
             self.prices: FloatArray = np.zeros(1)
             self.runs = _runs_of_chain(len(policy.stages))
             self._edges: list[list[float]] = [[]] * (1 << len(policy.stages))
             self._budget_edges, self._unloaded = [-np.inf], [0]
+            self._lookups: list[Lookup | None] = [None]
             return
         decisions = policy.decisions()
         self.prices = decisions.prices
+        self._lookups = [None] * len(self.prices)
         self.runs = expected_runs(policy.statistics, decisions)
         self._edges = policy.statistics.edges.tolist()
         self._budget_edges = (decisions.time_edges_ms - 1e-9).tolist()
@@ -71,24 +72,22 @@ class Outlook:
             return self.n_levels - 1
         return max(int(np.searchsorted(self.prices, guarantee.price * (1.0 + 1e-12), side="right")) - 1, 0)
 
-    def lookup(self, level: int, n: int) -> Lookup:
-        """The decisions at one price for batches of about n."""
-        size = max(regime for regime in REGIMES if regime <= max(n, 1))
-        found = self._lookups.get((level, size))
+    def lookup(self, level: int) -> Lookup:
+        """The decisions at one price."""
+        found = self._lookups[level]
         if found is None:
-            found = self._lookups[level, size] = Lookup(self._table(level, size))
+            found = self._lookups[level] = Lookup(self._table(level))
         return found
 
-    def _table(self, level: int, size: int) -> DecisionTable:
+    def _table(self, level: int) -> DecisionTable:
         """Solved between the bins where no load rules, as direct answers are; else by bins, which takes no time."""
         statistics = self.policy.statistics
         if statistics is None:
-            return self.policy.table(None, None, size)
+            return self.policy.table()
         if level in self._unloaded:
-            return self.policy.table(None, float(self.prices[level]), size)
-        decisions = self.policy.decisions(size)
-        row = level if size == 1 else int(np.abs(np.log(decisions.prices / self.prices[level])).argmin())
-        return DecisionTable(decisions.time_edges_ms, statistics.edges, decisions.actions[:, row])
+            return self.policy.table(None, float(self.prices[level]))
+        decisions = self.policy.decisions()
+        return DecisionTable(decisions.time_edges_ms, statistics.edges, decisions.actions[:, level])
 
     def bin_of(self, evidence_set: int, confidence: float) -> int:
         """The bin of a confidence, as `runs` counts them."""

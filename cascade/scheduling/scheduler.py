@@ -150,10 +150,7 @@ class Scheduler:
             self._answer_strict(now_ms, commands)
         if len(self._waiting):
             if any(lane.stage == _IDLE for lane in self._lanes):
-                busy_ms = [max(lane.free_at_ms - now_ms, 0.0) for lane in self._lanes if lane.stage != _IDLE]
-                self.load = self._price.at(
-                    now_ms, self._waiting.items(), self._outlook, sum(busy_ms) / len(self._lanes), self._highest
-                )
+                self._rate(now_ms)
             self._settle(now_ms, commands)
             for number, lane in enumerate(self._lanes):
                 if lane.stage == _IDLE and len(self._waiting):
@@ -161,6 +158,18 @@ class Scheduler:
                     self._settle(now_ms, commands)
         self._log.extend([(now_ms, command) for command in commands])
         return commands
+
+    def _rate(self, now_ms: float) -> None:
+        """Find the load of now."""
+        busy_ms = sum([max(lane.free_at_ms - now_ms, 0.0) for lane in self._lanes if lane.stage != _IDLE])
+        self.load = self._price.at(
+            now_ms,
+            self._waiting.items(),
+            self._outlook,
+            busy_ms=busy_ms / len(self._lanes),
+            slowdown=self.slowdown.overall,
+            highest=self._highest,
+        )
 
     def next_wakeup_ms(self) -> float:
         """When to poll again if nothing happens; infinite for never."""
@@ -276,7 +285,7 @@ class Scheduler:
 
     def _action(self, item: Item, start_ms: float) -> int:
         """The stage that an item runs next, or `STOP_BYTE`."""
-        lookup = item.outlook.lookup(self._level(item), 1)
+        lookup = item.outlook.lookup(self._level(item))
         action = lookup.action(
             item.evidence_set, item.confidence, (item.deadline_ms - start_ms) / self.slowdown.overall
         )

@@ -79,7 +79,7 @@ class Item:
             if self.evidence_set >> j & 1:
                 spent_ms += times.mean_ms[j][1]
         left_ms = self.deadline_ms - self.arrived_ms - spent_ms
-        lookup = self.outlook.lookup(self.least_level, 1)
+        lookup = self.outlook.lookup(self.least_level)
         return lookup.action(self.evidence_set, self.confidence, left_ms) != STOP_BYTE
 
     def learn(self, evidence_set: int, confidence: float) -> None:

@@ -1,0 +1,72 @@
+"""The compiled kernel of the load price: the smallest price at which what waits and what arrives fits into the time.
+
+A leaf function on plain arrays, with a NumPy twin in the tests; knows no value of the package.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from cascade.core.compiled import compiled
+
+
+@compiled
+def load_need(runs: Any, sets: Any, bins: Any, left_ms: Any, lines: Any, rate: float, level: int) -> float:
+    """Work at one price over what can be done: the worst of what arrives and of every prefix of what waits.
+
+    Parameters
+    ----------
+    runs : ndarray of float32, shape (L, 2**K, B, K)
+        Expected further runs of each stage.
+    sets, bins : ndarray of int64, shape (n,)
+        Where the waiting requests stand, in the order of service.
+    left_ms : ndarray, shape (n,)
+        Time to their deadlines that may be planned, above 0.
+    lines : ndarray, shape (5, K)
+        Of each stage: the batch that can be waited for, time per row in such a batch, fixed time of a run, time per row; the last row is overwritten.
+    rate : float
+        Arrivals per millisecond that may be planned.
+    level : int
+    """
+    k = runs.shape[3]
+    need = 0.0
+    for j in range(k):
+        need += runs[level, 0, 0, j] * lines[1, j]
+    need *= rate
+    # The expected runs so far of every stage, and the time that they take.
+    for i in range(sets.shape[0]):
+        took = 0.0
+        for j in range(k):
+            lines[4, j] = (lines[4, j] if i else 0.0) + runs[level, sets[i], bins[i], j]
+            took += math.ceil(lines[4, j] / lines[0, j] - 1e-6) * lines[2, j] + lines[4, j] * lines[3, j]
+        need = max(need, took / left_ms[i])
+    return need
+
+
+@compiled
+def load_level(
+    runs: Any, sets: Any, bins: Any, left_ms: Any, lines: Any, rate: float, highest: int
+) -> tuple[int, float, float, float]:
+    """The smallest level at which the need is at most 1, the need there and one level below, and at the highest level.
+
+    Parameters are those of `load_need`, with a fifth row of ``lines`` to work in; ``highest`` is the last level that may be
+    taken, and is taken where even there the need is above 1. The need falls as the level rises.
+    """
+    low = 0
+    below = load_need(runs, sets, bins, left_ms, lines, rate, 0)
+    if below <= 1.0:
+        return 0, below, below, below
+    pressure = load_need(runs, sets, bins, left_ms, lines, rate, highest)
+    if pressure > 1.0 or highest == 0:
+        return highest, pressure, pressure, pressure
+    high, here = highest, pressure
+    # Always: the need at low is above 1, at high it is not.
+    while high - low > 1:
+        middle = (low + high) // 2
+        need = load_need(runs, sets, bins, left_ms, lines, rate, middle)
+        if need <= 1.0:
+            high, here = middle, need
+        else:
+            low, below = middle, need
+    return high, here, below, pressure
