@@ -19,8 +19,9 @@ from cascade.core.progress import with_progress
 from cascade.errors import ConfigurationError
 from cascade.scheduling.messages import Answer, Arrived, Command, Decides, Finished, Priority, Refuse, Run
 from cascade.simulation.clients import ClosedLoop
+from cascade.simulation.figures import Ending
 from cascade.simulation.recorded import Recorded
-from cascade.simulation.report import Ending, Report
+from cascade.simulation.report import Report
 from cascade.simulation.runs import Runs
 from cascade.simulation.service_times import ServiceTimes
 from cascade.simulation.workloads import Workload

@@ -6,60 +6,21 @@ Pure.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cascade.core.evidence import members_of
 from cascade.core.records import FloatArray, IntArray
+from cascade.errors import ConfigurationError
 from cascade.scheduling.messages import Priority
+from cascade.simulation.figures import HEADER, Ending, Figures, figures_of, number_or_none, plain_figures, table_row
 from cascade.simulation.runs import Runs
+from cascade.simulation.tables import milliseconds, percent, text_table
 
-QUANTILES = (0.5, 0.9, 0.99, 0.999)
 _ROUNDING_MS = 1e-9
-
-
-class Ending(IntEnum):
-    """How a request ended.
-
-    Answered as planned or from less than was planned; refused on arrival, too late to start, given up so that others are in
-    time, or for want of a stage that works.
-    """
-
-    ANSWERED = 1
-    DEGRADED = 2
-    REJECTED = 3
-    EXPIRED = 4
-    SHED = 5
-    FAILED = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """Figures over some of the requests.
-
-    Attributes
-    ----------
-    n_requests : int
-    slo_attainment : float
-        In-time answers over all offered requests.
-    attainment_of_admitted : float
-        In-time answers over all requests that were not refused on arrival; NaN if all were.
-    effective_accuracy : float
-        Share of right answers in time over all offered requests: a late or a missing answer counts as wrong.
-    accuracy_of_answers : float
-        Share of right answers over all answers, late ones included; NaN without any.
-    latency_ms : mapping from float to float
-        Quantiles of the time from arrival to answer, over the answers; NaN without any.
-    """
-
-    n_requests: int
-    slo_attainment: float
-    attainment_of_admitted: float
-    effective_accuracy: float
-    accuracy_of_answers: float
-    latency_ms: dict[float, float]
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -158,6 +119,34 @@ class Report:
         answered = self.latency_ms[self.is_answered]
         return float(np.quantile(answered, level)) if len(answered) else float("nan")
 
+    @property
+    def evidence_shares(self) -> dict[str, float]:
+        """Share of the answers that rest on each set of stages, such as ``"small + big"``; the most frequent first."""
+        sets, counts = np.unique(self.evidence_set[self.is_answered], return_counts=True)
+        order, total = np.argsort(-counts, kind="stable"), counts.sum()
+        return {" + ".join(self.stages[j] for j in members_of(int(sets[i]))): float(counts[i] / total) for i in order}
+
+    def price_over_time(self, n_bins: int = 60) -> tuple[FloatArray, FloatArray]:
+        """The load price over time: mean over the requests in batches that started in each of equal periods.
+
+        Returns
+        -------
+        start_ms, price : ndarray, shape (n_bins,)
+            Beginning of each period, and accuracy per millisecond; NaN where no batch started.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is to be no period.
+        """
+        if n_bins < 1:
+            raise ConfigurationError(f"expected n_bins of at least 1, got {n_bins}")
+        edges = np.linspace(0.0, self.duration_ms, n_bins + 1)
+        which = np.clip(np.searchsorted(edges, self.runs.start_ms, side="right") - 1, 0, n_bins - 1)
+        n_rows = np.bincount(which, self.runs.size, n_bins)
+        total = np.bincount(which, self.runs.size * self.runs.price, n_bins)
+        return edges[:-1], np.divide(total, n_rows, out=np.full(n_bins, np.nan), where=n_rows > 0)
+
     def figures(self, rows: Any = slice(None)) -> Figures:
         """Figures over some of the requests.
 
@@ -166,20 +155,7 @@ class Report:
         rows : mask, indices or slice
             At least one of them; by default all.
         """
-        in_time, answered, correct = self.in_time[rows], self.is_answered[rows], self.correct[rows]
-        latency_ms = self.latency_ms[rows][answered]
-        n_admitted = int((self.ending[rows] != Ending.REJECTED).sum())
-        nan = float("nan")
-        return Figures(
-            n_requests=len(in_time),
-            slo_attainment=float(in_time.mean()),
-            attainment_of_admitted=float(in_time.sum()) / n_admitted if n_admitted else nan,
-            effective_accuracy=float((correct & in_time).mean()),
-            accuracy_of_answers=float(correct[answered].mean()) if answered.any() else nan,
-            latency_ms={
-                level: float(np.quantile(latency_ms, level)) if len(latency_ms) else nan for level in QUANTILES
-            },
-        )
+        return figures_of(self.ending[rows], self.in_time[rows], self.correct[rows], self.latency_ms[rows])
 
     def by_priority(self) -> dict[Priority, Figures]:
         """Figures of each class of requests that occurs."""
@@ -188,3 +164,50 @@ class Report:
     def by_budget(self) -> dict[float, Figures]:
         """Figures of each budget that occurs, in milliseconds, ascending."""
         return {float(b): self.figures(self.budget_ms == b) for b in np.unique(self.budget_ms)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures, without the arrays, as values that JSON knows: what is not a number or infinite is None."""
+        start_ms, price = self.price_over_time()
+        return {
+            **plain_figures(self.figures()),
+            "goodput_rps": self.goodput_rps,
+            "duration_ms": self.duration_ms,
+            "n_lanes": self.n_lanes,
+            "utilisation": self.utilisation,
+            "mean_batch_size": number_or_none(self.runs.mean_size),
+            "endings": {ending.name.lower(): count for ending, count in self.counts.items()},
+            "evidence": self.evidence_shares,
+            "by_priority": {c.name.lower(): plain_figures(figures) for c, figures in self.by_priority().items()},
+            "by_budget": [
+                {"budget_ms": number_or_none(b), **plain_figures(figures)} for b, figures in self.by_budget().items()
+            ],
+            "price_over_time": {
+                "start_ms": start_ms.tolist(),
+                "price": [number_or_none(value) for value in price.tolist()],
+            },
+        }
+
+    def __str__(self) -> str:
+        rows = [table_row("all", self.figures())]
+        by_priority, by_budget = self.by_priority(), self.by_budget()
+        if len(by_priority) > 1:
+            rows += [table_row(c.name.lower(), figures) for c, figures in by_priority.items()]
+        if len(by_budget) > 1:
+            rows += [table_row(f"within {milliseconds(b)}", figures) for b, figures in by_budget.items()]
+        ended = [f"{ending.name.lower()} {percent(n / self.n_requests)}" for ending, n in self.counts.items() if n]
+        shares = [f"{stages} {percent(share)}" for stages, share in self.evidence_shares.items()]
+        more = [f"{len(shares) - _SHOWN} other sets"] if len(shares) > _SHOWN else []
+        price = float(self.price[self.is_answered].mean()) if self.is_answered.any() else 0.0
+        summary = (
+            f"{self.n_requests} requests in {self.duration_ms / 1000.0:.1f} s, {self.goodput_rps:.1f} a second in time; "
+            f"lanes: {self.n_lanes}, busy {percent(self.utilisation)}"
+        )
+        return "\n".join(
+            [
+                summary,
+                text_table(HEADER, rows),
+                f"ended: {', '.join(ended)}",
+                f"answers from: {', '.join([*shares[:_SHOWN], *more]) or 'none'}",
+                f"batches: {self.runs.mean_size:.1f} requests on average; price of an answer: {price:.2g} on average",
+            ]
+        )
