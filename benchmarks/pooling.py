@@ -31,7 +31,7 @@ from baselines.multinomial import multinomial_regression
 from harness.datasets import Ladder, ladders
 from harness.report import arguments, data_folder, on_one_thread, print_table, write
 
-from cascade.calibration.evidence import MAX_STACKED_LABELS, fit_evidence
+from cascade.calibration.evidence import MAX_STACKED_LABELS, assign_folds, fit_evidence
 from cascade.calibration.pooling import LoglinearFitter, clipped, fit_floors
 from cascade.calibration.stacking import StackedFitter
 from cascade.core.evidence import EvidenceModel, features_of, members_of
@@ -163,7 +163,7 @@ def sets_of(k: int) -> list[int]:
 def one_split(train: Outcomes, test: Outcomes, costs: np.ndarray) -> tuple[str, dict[int, Scored]]:
     """The form that cascade chose, and every way of pooling on every set."""
     chosen, labels = sets_of(train.n_stages), test.labels
-    evidence, _ = fit_evidence(train, N_FOLDS, np.random.default_rng(0))
+    evidence, _ = fit_evidence(train, assign_folds(train.labels, N_FOLDS, np.random.default_rng(0)))
     served, tempered = features_of(test, evidence.form), Tempered(train, test)
     members = [scored(tempered.equal([j]), labels, test.predicted[:, j]) for j in range(train.n_stages)]
     stacked = {} if train.log_probs is not None else stacked_always(train, test, chosen)

@@ -98,8 +98,9 @@ def fitted_evidence(train: Outcomes, test: Outcomes, costs: np.ndarray, seed: in
 
     kinds: dict[str, Form] = {"LoglinearFitter": "loglinear", "StackedFitter": "stacked"}
     spies = {name: remembering(getattr(fitting, name), form) for name, form in kinds.items()}
+    folds = fitting.assign_folds(train.labels, N_FOLDS, np.random.default_rng(seed))
     with patch.multiple(fitting, **spies):
-        evidence, held_out = fitting.fit_evidence(train, N_FOLDS, np.random.default_rng(seed))
+        evidence, held_out = fitting.fit_evidence(train, folds)
     probs = kept[evidence.form]
     probs[0] = np.tile(evidence.prior(), (train.n_items, 1))
     trust = held_out.confidence

@@ -68,18 +68,16 @@ class SetFitter(Protocol):
         ...
 
 
-def fit_evidence(outcomes: Outcomes, n_folds: int, rng: np.random.Generator) -> tuple[EvidenceModel, HeldOut]:
+def fit_evidence(outcomes: Outcomes, folds: IntArray) -> tuple[EvidenceModel, HeldOut]:
     """The pooling of every reachable set of stages.
 
     Parameters
     ----------
     outcomes : Outcomes
-    n_folds : int
-        Folds of the outer cross-fitting.
-    rng : numpy.random.Generator
-        Draws the folds.
+    folds : ndarray of int64, shape (n,)
+        Fold of each item in the outer cross-fitting, 0 to F - 1.
     """
-    folds = assign_folds(outcomes.labels, n_folds, rng)
+    n_folds = int(folds.max()) + 1
     if natural_form(outcomes) == "loglinear":
         fitted = _fit_loglinear(outcomes, folds, n_folds)
     else:

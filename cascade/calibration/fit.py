@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from cascade.calibration.checks import check_fittable
-from cascade.calibration.evidence import HeldOut, fit_evidence
+from cascade.calibration.evidence import HeldOut, assign_folds, fit_evidence
 from cascade.calibration.price_path import answered_from
 from cascade.calibration.ranking import warn_of_weak_confidence
 from cascade.calibration.transitions import count_statistics
@@ -98,8 +98,8 @@ def fit_policy(
         raise ConfigurationError(f"expected max_accuracy_drop in [0, 1] or None, got {max_accuracy_drop}")
     check_fittable(outcomes, service, n_folds=N_FOLDS, level=level, cost_weight=cost_weight)
     warn_of_weak_confidence(outcomes, stacklevel=3)
-    rng = np.random.default_rng(seed)
-    evidence, held_out = fit_evidence(outcomes, N_FOLDS, rng)
+    folds = assign_folds(outcomes.labels, N_FOLDS, np.random.default_rng(seed))
+    evidence, held_out = fit_evidence(outcomes, folds)
     prior_accuracy = float(held_out.correct[:, 0].mean())
     statistics = count_statistics(held_out.confidence, held_out.correct, outcomes.requires, prior_accuracy)
     bare = Policy(

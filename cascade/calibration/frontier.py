@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.calibration.checks import check_fittable, group_numbers
-from cascade.calibration.evidence import fit_evidence
+from cascade.calibration.evidence import assign_folds, fit_evidence
 from cascade.calibration.fit import N_FOLDS
 from cascade.calibration.price_path import PricePath, Visit, sums_over
 from cascade.calibration.ranking import warn_of_weak_confidence
@@ -69,8 +69,8 @@ def frontier(
     level : float
         Quantile of a stage's service time that ``budget_ms`` leaves room for.
     groups : sequence of n hashables, optional
-        Items of one group belong together (frames of one video, say): they are decided by statistics counted without any
-        of them, and drawn together for the intervals.
+        Items of one group belong together (frames of one video, say): they are pooled and decided by what was fitted without
+        any of them, and drawn together for the intervals.
     n_bootstrap : int
         Draws behind the intervals, at least 100.
     confidence : float
@@ -109,10 +109,9 @@ def frontier(
     ``max_step`` of the range of mean times, or by less than a ten-thousandth of the price: what is left then is a jump, as
     when all items of a fold begin with another stage. Folds decided alike at two neighbours are taken to be so in between.
 
-    *Out of fold*: five folds, drawn as `fit_policy` draws them. Pooling weights and the statistics behind the decisions about an
-    item were made without its fold; floors, temperatures and recalibration, a few numbers for all items, were not. With
-    ``groups`` the statistics keep to the groups, the pooling weights to the items. A policy fitted on all items has a quarter
-    more data than each fold's.
+    *Out of fold*: five folds, drawn as `fit_policy` draws them, or of whole groups. Pooling weights and the statistics behind the
+    decisions about an item were made without its fold; floors, temperatures and recalibration, a few numbers for all items,
+    were not. A policy fitted on all items has a quarter more data than each fold's.
 
     *Intervals* are percentile bootstrap intervals of the accuracy at a fixed price, for each point by itself. They tell how far
     other items of this kind may differ, not how far another fit may, nor the whole curve at once. Where nearly all answers are
@@ -141,8 +140,8 @@ def frontier(
     members = None if groups is None else group_numbers(groups, outcomes.n_items)
     n_groups = None if members is None else _n_groups(members)
     rng = np.random.default_rng(seed)
-    _, held_out = fit_evidence(outcomes, N_FOLDS, rng)
-    folds = held_out.folds if members is None else folds_of_groups(members, rng)
+    folds = assign_folds(outcomes.labels, N_FOLDS, rng) if members is None else folds_of_groups(members, rng)
+    _, held_out = fit_evidence(outcomes, folds)
     times = stage_times(service, 1, level, cost_weight)
     order = np.argsort(folds, kind="stable")
     right = held_out.correct[order]

@@ -183,6 +183,19 @@ def test_groups_decide_which_items_are_counted_without():
     assert not np.array_equal(together.mean_ms, apart.mean_ms)
 
 
+@pytest.mark.filterwarnings("ignore::cascade.errors.WeakConfidenceWarning")
+def test_pooling_learns_nothing_from_items_of_the_same_group():
+    """What the stages say names the group, and only another item of the group tells what is right for it."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(30), 4)
+    said = np.array([f"group {group}" for group in groups])
+    truth = rng.permutation(np.array(["a", "b"] * 15))[groups]
+    outcomes = Outcomes.from_predictions(np.stack([said, said], axis=1), np.full((120, 2), 0.7), truth)
+    service = ServiceTable.from_costs([1.0, 4.0])
+    assert curve_of(outcomes, service).accuracy.max() > 0.95
+    assert curve_of(outcomes, service, groups=groups).accuracy.max() < 0.7
+
+
 def test_a_group_is_never_split_between_folds_and_folds_are_of_much_the_same_size():
     sizes = np.array([40, 1, 1, 25, 30, 2, 3, 20, 18, 7])
     members = np.random.default_rng(2).permutation(np.repeat(np.arange(10), sizes))

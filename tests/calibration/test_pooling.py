@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cascade.calibration.evidence import fit_evidence, natural_form
+from cascade.calibration.evidence import assign_folds, fit_evidence, natural_form
 from cascade.calibration.pooling import LoglinearFitter, clearly_better, fit_floors
 from cascade.calibration.transitions import count_statistics, fit_recalibration, recalibrated
 from cascade.core.evidence import features_of
@@ -40,7 +40,7 @@ def test_temperature_is_found_again(truth):
 def test_two_independent_experts_beat_each(truth):
     rng = np.random.default_rng(2)
     probs = np.stack([softmax(2.0 * expert_logits(rng, truth, 4, 2.0)) for _ in range(2)], axis=1)
-    _, held_out = fit_evidence(Outcomes.from_probs(probs, truth), 5, rng)
+    _, held_out = fit_evidence(Outcomes.from_probs(probs, truth), assign_folds(truth, 5, rng))
     singles = held_out.correct[:, [1, 2]].mean(axis=0)
     assert held_out.correct[:, 3].mean() > singles.max() + 0.05
 
@@ -49,7 +49,9 @@ def test_a_useless_stage_is_ignored(truth):
     rng = np.random.default_rng(3)
     good = softmax(2.0 * expert_logits(rng, truth, 4, 2.0))
     noise = softmax(3.0 * rng.normal(size=(4000, 4)))
-    model, held_out = fit_evidence(Outcomes.from_probs(np.stack([noise, good], axis=1), truth), 5, rng)
+    model, held_out = fit_evidence(
+        Outcomes.from_probs(np.stack([noise, good], axis=1), truth), assign_folds(truth, 5, rng)
+    )
     assert abs(model.weights[3, 0]) < 0.1 * model.weights[3, 1]
     assert held_out.correct[:, 3].mean() > held_out.correct[:, 2].mean() - 0.005
 
@@ -57,7 +59,7 @@ def test_a_useless_stage_is_ignored(truth):
 def test_equal_stages_share_the_weight(truth):
     rng = np.random.default_rng(4)
     probs = softmax(2.0 * expert_logits(rng, truth, 4, 2.0))
-    model, _ = fit_evidence(Outcomes.from_probs(np.stack([probs, probs], axis=1), truth), 5, rng)
+    model, _ = fit_evidence(Outcomes.from_probs(np.stack([probs, probs], axis=1), truth), assign_folds(truth, 5, rng))
     assert model.weights[3, 0] == pytest.approx(model.weights[3, 1], rel=1e-3)
 
 
@@ -65,7 +67,7 @@ def test_a_stage_that_rules_out_the_truth_does_not_wreck_the_pool(truth):
     rng = np.random.default_rng(5)
     good = softmax(2.0 * expert_logits(rng, truth, 4, 2.0))
     hard = np.eye(4)[np.where(rng.random(4000) < 0.7, truth, rng.integers(0, 4, 4000))]
-    _, held_out = fit_evidence(Outcomes.from_probs(np.stack([hard, good], axis=1), truth), 5, rng)
+    _, held_out = fit_evidence(Outcomes.from_probs(np.stack([hard, good], axis=1), truth), assign_folds(truth, 5, rng))
     assert held_out.correct[:, 3].mean() > held_out.correct[:, 2].mean()
 
 
@@ -97,7 +99,7 @@ def test_stacking_mends_a_stage_that_swaps_two_labels():
     said = np.stack([swapped, np.where(rng.random(1500) < 0.5, labels, 2)], axis=1)
     table = Outcomes.from_predictions(said, np.full((1500, 2), 0.8), labels)
     assert natural_form(table) == "stacked"
-    _, held_out = fit_evidence(table, 5, rng)
+    _, held_out = fit_evidence(table, assign_folds(labels, 5, rng))
     assert held_out.correct[:, 1].mean() > 0.99
 
 
@@ -114,7 +116,7 @@ def test_recalibration_finds_the_share_that_is_right():
 def test_statistics_are_probabilities_and_accuracy_never_falls(truth):
     rng = np.random.default_rng(10)
     probs = np.stack([softmax(2.0 * expert_logits(rng, truth, 4, s)) for s in (1.0, 2.0)], axis=1)
-    _, held_out = fit_evidence(Outcomes.from_probs(probs, truth), 5, rng)
+    _, held_out = fit_evidence(Outcomes.from_probs(probs, truth), assign_folds(truth, 5, rng))
     statistics = count_statistics(held_out.confidence, held_out.correct, (-1, -1), 0.25)
     assert statistics.transitions[1, 1].sum(axis=1) == pytest.approx(1.0, abs=1e-5)
     assert np.all(np.diff(statistics.accuracy[1:], axis=1) >= 0)
@@ -155,7 +157,7 @@ def test_pooling_is_never_worse_than_the_best_member(kind, says, n):
         else:
             outcomes = Outcomes.from_predictions(probs.argmax(axis=2), probs.max(axis=2), labels)
         fresh = outcomes.take(np.arange(n, n + 20_000))
-        evidence, _ = fit_evidence(outcomes.take(np.arange(n)), 5, np.random.default_rng(0))
+        evidence, _ = fit_evidence(outcomes.take(np.arange(n)), assign_folds(labels[:n], 5, np.random.default_rng(0)))
         pooled, _ = evidence.pool(features_of(fresh, evidence.form), 0b11)
         differences.append((pooled.argmax(axis=1) == fresh.labels).mean() - fresh.correct.mean(axis=0).max())
     assert np.mean(differences) > -0.004
@@ -166,7 +168,8 @@ def test_pooling_is_never_worse_than_the_best_member(kind, says, n):
 def test_a_set_with_a_useless_stage_uses_the_fit_of_its_best_part():
     probs, labels = two_stages(2000, 0, "useless")
     evidence, held_out = fit_evidence(
-        Outcomes.from_predictions(probs.argmax(axis=2), probs.max(axis=2), labels), 5, np.random.default_rng(0)
+        Outcomes.from_predictions(probs.argmax(axis=2), probs.max(axis=2), labels),
+        assign_folds(labels, 5, np.random.default_rng(0)),
     )
     assert (held_out.confidence[:, 0b11] == held_out.confidence[:, 0b10]).all()
     assert (evidence.recal[0b11] == evidence.recal[0b10]).all()

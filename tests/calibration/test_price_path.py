@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from cascade.calibration.evidence import fit_evidence
+from cascade.calibration.evidence import assign_folds, fit_evidence
 from cascade.calibration.price_path import PRICE_STEP, PricePath, answered_from, starting_prices, sums_over
 from cascade.calibration.transitions import count_statistics
 from cascade.core.outcomes import Outcomes
@@ -34,7 +34,7 @@ def held_out():
     labels = rng.integers(0, 4, 600)
     logits = rng.normal(size=(600, 3, 4))
     logits[np.arange(600), :, labels] += np.linspace(1.0, 3.0, 3) + rng.normal(size=(600, 1))
-    found = fit_evidence(Outcomes.from_probs(np.exp(logits), labels), 5, rng)[1]
+    found = fit_evidence(Outcomes.from_probs(np.exp(logits), labels), assign_folds(labels, 5, rng))[1]
     order = np.argsort(found.folds, kind="stable")
     return found.confidence[order], found.correct[order], found.folds[order]
 
@@ -111,7 +111,7 @@ def test_the_path_ends_where_only_the_cheapest_stage_runs():
     # The dearer stage is far better and takes hardly longer.
     right = rng.random((300, 2)) < [0.55, 0.99]
     probs = np.eye(2)[np.where(right, labels[:, None], 1 - labels[:, None])] * 0.8 + 0.1
-    found = fit_evidence(Outcomes.from_probs(probs, labels), 5, rng)[1]
+    found = fit_evidence(Outcomes.from_probs(probs, labels), assign_folds(labels, 5, rng))[1]
     order = np.argsort(found.folds, kind="stable")
     times = stage_times(ServiceTable.from_costs([1.0, 1.001]), 1, 0.99, 0.0)
     path = PricePath.of(found.confidence[order], found.correct[order], found.folds[order], (-1, -1), times)
