@@ -103,7 +103,7 @@ def label_shift(fitted: Policy | Outcomes, outcomes: Outcomes) -> LabelShift:
     return LabelShift(classes, table[0], table[1], statistic, p_value, exact)
 
 
-def check_labels(policy: Policy, outcomes: Outcomes) -> LabelShift:
+def check_labels(policy: Policy, outcomes: Outcomes, stacklevel: int) -> LabelShift:
     """The same test, with a warning where chance does not explain the difference.
 
     Parameters
@@ -111,6 +111,8 @@ def check_labels(policy: Policy, outcomes: Outcomes) -> LabelShift:
     policy : Policy
     outcomes : Outcomes
         On which something is about to be said of the policy.
+    stacklevel : int
+        Of the warning; 2 is the caller.
 
     Warns
     -----
@@ -131,7 +133,7 @@ def check_labels(policy: Policy, outcomes: Outcomes) -> LabelShift:
             f"(p = {shift.p_value:.2g}; most of all {shift.classes[most]!r}, {100 * shares[most]:+.1f} points): its biases and "
             "confidences are for the old shares; fit it again on labels like these",
             LabelShiftWarning,
-            stacklevel=2,
+            stacklevel=stacklevel,
         )
     return shift
 

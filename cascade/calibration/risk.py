@@ -119,7 +119,7 @@ def control_risk(
     _check_fresh(policy, known)
     members = None if groups is None else group_numbers(groups, known.n_items)
     if members is None and policy.chain is None:
-        check_labels(policy, known)
+        check_labels(policy, known, stacklevel=3)
     sample = Sample(bound, known, promise, members, np.random.default_rng(seed))
     path = PricesToTest.of(bound, promise.min_budget_ms)
     search = lowest_abstention if risk == "selective" and abstain_below is None else highest_price

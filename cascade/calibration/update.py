@@ -13,6 +13,7 @@ import numpy as np
 
 from cascade.calibration.feedback_rows import checked_earlier, checked_feedback, held_out_rows, joined_outcomes
 from cascade.calibration.fit import fit_policy
+from cascade.calibration.label_shift import check_labels
 from cascade.calibration.paired import PairedDifference, paired_accuracy, paired_mean
 from cascade.core.outcomes import Outcomes
 from cascade.core.policy import Policy
@@ -132,6 +133,10 @@ def update_policy(
     -----
     SmallSampleWarning
         If there are fewer than 50 items per stage to fit on.
+    WeakConfidenceWarning
+        If the confidence of a stage hardly ranks right answers above wrong ones.
+    LabelShiftWarning
+        If the labels of ``outcomes`` come in other shares than those that the policy was fitted on, by more than chance.
 
     Notes
     -----
@@ -158,6 +163,7 @@ def update_policy(
     (400, 200, 2, False)
     """
     known = checked_feedback(policy, outcomes, check_share, delta, max_loss)
+    check_labels(policy, known, stacklevel=3)
     is_held_out = held_out_rows(known.labels, check_share, np.random.default_rng(seed))
     fitted, held_out = known.take(~is_held_out), known.take(is_held_out)
     if earlier is not None:

@@ -84,7 +84,7 @@ def test_one_class_alone_cannot_shift():
 def test_checking_warns_with_the_class_that_moved_most():
     policy = fit_policy(drawn([0.6, 0.2, 0.2], 500, 0), SERVICE)
     with pytest.warns(LabelShiftWarning, match=r"p = .*most of all 0, -\d\d\.\d points.*fit it again") as seen:
-        shift = check_labels(policy, drawn([0.2, 0.4, 0.4], 500, 1))
+        shift = check_labels(policy, drawn([0.2, 0.4, 0.4], 500, 1), 2)
     assert shift.p_value < 1e-6
     assert seen[0].filename == __file__
 
@@ -93,7 +93,7 @@ def test_checking_without_a_shift_warns_of_nothing():
     policy = fit_policy(drawn([0.6, 0.2, 0.2], 500, 0), SERVICE)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check_labels(policy, drawn([0.6, 0.2, 0.2], 500, 1))
+        check_labels(policy, drawn([0.6, 0.2, 0.2], 500, 1), 2)
 
 
 def test_a_chain_set_by_hand_was_fitted_to_no_labels():

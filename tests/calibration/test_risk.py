@@ -234,8 +234,9 @@ def test_uses_of_the_same_data_are_counted(policy, monkeypatch):
 
 
 def test_labels_in_other_shares_than_fitted_are_pointed_out(policy, fresh):
-    with pytest.warns(LabelShiftWarning, match="most of all 0"):
+    with pytest.warns(LabelShiftWarning, match="most of all 0") as caught:
         control_risk(policy, fresh.take(np.flatnonzero(fresh.labels > 0)), 0.3, DELTA, "error")
+    assert caught[0].filename == __file__
 
 
 @pytest.mark.parametrize("rows", [slice(0, 1500), slice(700, 701)])

@@ -11,7 +11,15 @@ from cascade.calibration.update import policy_digest, update_policy
 from cascade.core.outcomes import Outcomes
 from cascade.core.policy import Policy
 from cascade.core.service import ServiceTable
-from cascade.errors import ConfigurationError, DataError, PolicyMismatch, ReusedData, SmallSampleWarning
+from cascade.errors import (
+    ConfigurationError,
+    DataError,
+    LabelShiftWarning,
+    PolicyMismatch,
+    ReusedData,
+    SmallSampleWarning,
+    WeakConfidenceWarning,
+)
 
 NAMES = ("small", "big")
 SERVICE = ServiceTable.from_costs([1.0, 10.0], stages=NAMES)
@@ -131,7 +139,8 @@ def test_labels_that_only_feedback_knows_become_classes_where_stages_say_labels(
         return Outcomes.from_predictions(said, trust, truth, stages=NAMES)
 
     policy = fit_policy(votes(["cat", "dog"], 400), SERVICE)
-    update = update_policy(policy, votes(["cat", "dog", "owl"], 600))
+    with pytest.warns(LabelShiftWarning, match="most of all 'owl'"):
+        update = update_policy(policy, votes(["cat", "dog", "owl"], 600))
     assert update.policy.classes == ("cat", "dog", "owl")
     assert update.accepted
 
@@ -141,6 +150,20 @@ def test_the_report_says_what_was_found():
     assert said.startswith("Version 2 (")
     assert "is not accepted" in said
     assert "Fitted on 400 items, compared on 200 others" in said
+
+
+def test_labels_in_other_shares_than_fitted_are_pointed_out_at_the_line_of_the_caller():
+    feedback = drawn(1200, 2)
+    fewer_zeros = np.flatnonzero((feedback.labels > 0) | (np.arange(1200) % 3 == 0))
+    with pytest.warns(LabelShiftWarning, match="most of all 0, -1") as caught:
+        update_policy(OLD, feedback.take(fewer_zeros))
+    assert caught[0].filename == __file__
+
+
+def test_a_confidence_that_ranks_nothing_is_pointed_out():
+    feedback = drawn(600, 2, gain=(0.0, 3.0))
+    with pytest.warns(WeakConfidenceWarning, match="'small'"):
+        update_policy(OLD, feedback)
 
 
 @pytest.mark.parametrize(
