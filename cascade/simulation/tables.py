@@ -17,13 +17,11 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     big     11
     """
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in (header, *rows)
-    )
+    lines = []
+    for row in (header, *rows):
+        first, *others = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        lines.append("  ".join([first.lstrip().ljust(widths[0]), *others]).rstrip())
+    return "\n".join(lines)
 
 
 def percent(share: float, decimals: int = 1) -> str:
