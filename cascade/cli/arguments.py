@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from importlib.metadata import PackageNotFoundError, version
-from math import isfinite
 from pathlib import Path
 from typing import Any
+
+from cascade.cli.values import budget, budget_shares, count, new_file, number, numbers, seed, share, thread_count
 
 _EXAMPLES = """\
 examples:
@@ -15,6 +16,7 @@ examples:
   cascade profile --stages my_models:stages --data inputs.npy --out service.json
   cascade explain --policy policy.json --budget-ms 5
   cascade certify --policy policy.json --data fresh.npz --max-risk 0.01 --out certified.json
+  cascade simulate --policy policy.json --outcomes fresh.npz --rate 200 --slo 50
 
 'cascade COMMAND --help' says what a command reads and writes.
 """
@@ -68,6 +70,17 @@ examples:
   cascade certify --policy policy.json --data fresh.csv --risk error --max-risk 0.05 --delta 0.1 --out certified.json
 """
 
+_SIMULATE_EXAMPLES = """\
+nothing runs and nothing waits: requests arrive in virtual time, take as long as the service times of the policy say, give or
+take the jitter, and are answered as the outcomes say. The outcomes are read as 'cascade fit' reads its data; rows that the
+policy was fitted on would flatter it.
+
+examples:
+  cascade simulate --policy policy.json --outcomes fresh.npz --rate 200 --slo 50
+  cascade simulate --policy policy.json --outcomes fresh.npz --rate 200 --slo 15:0.3,50:0.7 --pattern bursty --lanes 2
+  cascade simulate --policy policy.json --outcomes fresh.npz --pattern file --arrivals day.csv --rate 200 --slo 50 --json
+"""
+
 
 def build_parser() -> ArgumentParser:
     """The parser of the whole command line."""
@@ -84,6 +97,7 @@ def build_parser() -> ArgumentParser:
     _add_profile(commands)
     _add_explain(commands)
     _add_certify(commands)
+    _add_simulate(commands)
     return parser
 
 
@@ -96,7 +110,7 @@ def _add_demo(commands: Any) -> None:
         metavar="DIR",
         help="where the files go (default: ./cascade-demo)",
     )
-    parser.add_argument("--seed", type=_seed, default=0, help="of the split, the training and the policy (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the split, the training and the policy (default: 0)")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON instead of tables")
 
 
@@ -105,7 +119,7 @@ def _add_fit(commands: Any) -> None:
     parser.add_argument(
         "--data", type=Path, required=True, metavar="FILE", help="npz or CSV: what the models said, and the labels"
     )
-    parser.add_argument("--costs", type=_numbers, metavar="A,B,...", help="cost per item of each model, in any unit")
+    parser.add_argument("--costs", type=numbers, metavar="A,B,...", help="cost per item of each model, in any unit")
     parser.add_argument(
         "--service",
         type=Path,
@@ -120,13 +134,13 @@ def _add_fit(commands: Any) -> None:
     )
     parser.add_argument(
         "--held-out",
-        type=_share,
+        type=share,
         default=0.25,
         metavar="SHARE",
         help="share of the rows kept back to report on (default: 0.25)",
     )
-    parser.add_argument("--seed", type=_seed, default=0, help="of the split and the folds (default: 0)")
-    parser.add_argument("--out", type=_new_file, required=True, metavar="JSON", help="where the policy goes")
+    parser.add_argument("--seed", type=seed, default=0, help="of the split and the folds (default: 0)")
+    parser.add_argument("--out", type=new_file, required=True, metavar="JSON", help="where the policy goes")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of tables")
 
 
@@ -136,16 +150,20 @@ def _add_profile(commands: Any) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="NPY", help="sample inputs, one per row")
     parser.add_argument("--max-batch", type=int, default=32, metavar="N", help="largest batch size (default: 32)")
     parser.add_argument(
-        "--threads", type=_threads, default=1, metavar="N", help="threads per run, or 'leave' as they are (default: 1)"
+        "--threads",
+        type=thread_count,
+        default=1,
+        metavar="N",
+        help="threads per run, or 'leave' as they are (default: 1)",
     )
-    parser.add_argument("--out", type=_new_file, required=True, metavar="JSON", help="where the service times go")
+    parser.add_argument("--out", type=new_file, required=True, metavar="JSON", help="where the service times go")
     parser.add_argument("--json", action="store_true", help="print the service times as JSON instead of a table")
 
 
 def _add_explain(commands: Any) -> None:
     parser = _command(commands, "explain", "say what a policy does under a budget", _EXPLAIN_EXAMPLES)
     parser.add_argument("--policy", type=Path, required=True, metavar="JSON", help="a saved policy")
-    parser.add_argument("--budget-ms", type=_budget, metavar="MS", help="time allowed (default: no deadline)")
+    parser.add_argument("--budget-ms", type=budget, metavar="MS", help="time allowed (default: no deadline)")
     parser.add_argument("--service", type=Path, metavar="JSON", help="service times of another machine to solve it for")
     parser.add_argument("--json", action="store_true", help="print the plan as JSON instead of text")
 
@@ -155,10 +173,10 @@ def _add_certify(commands: Any) -> None:
     parser.add_argument("--policy", type=Path, required=True, metavar="JSON", help="a saved policy")
     parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="saved outputs and true labels")
     parser.add_argument(
-        "--max-risk", type=_share, required=True, metavar="X", help="the bound on the risk, such as 0.01"
+        "--max-risk", type=share, required=True, metavar="X", help="the bound on the risk, such as 0.01"
     )
     parser.add_argument(
-        "--delta", type=_share, default=0.05, metavar="X", help="probability that it does not hold (default: 0.05)"
+        "--delta", type=share, default=0.05, metavar="X", help="probability that it does not hold (default: 0.05)"
     )
     parser.add_argument(
         "--risk",
@@ -167,10 +185,41 @@ def _add_certify(commands: Any) -> None:
         help="what is bounded (default: drop, the accuracy lost against the reference)",
     )
     parser.add_argument("--reference", metavar="STAGE", help="compare with a stage (default: the most accurate path)")
-    parser.add_argument("--min-budget-ms", type=_budget, metavar="MS", help="least budget that is covered")
-    parser.add_argument("--abstain-below", type=_number, metavar="X", help="with --risk selective: no label below it")
-    parser.add_argument("--out", type=_new_file, required=True, metavar="JSON", help="where the certified policy goes")
+    parser.add_argument("--min-budget-ms", type=budget, metavar="MS", help="least budget that is covered")
+    parser.add_argument("--abstain-below", type=number, metavar="X", help="with --risk selective: no label below it")
+    parser.add_argument("--out", type=new_file, required=True, metavar="JSON", help="where the certified policy goes")
     parser.add_argument("--json", action="store_true", help="print the guarantee as JSON instead of text")
+
+
+def _add_simulate(commands: Any) -> None:
+    parser = _command(commands, "simulate", "predict what users will see under load", _SIMULATE_EXAMPLES)
+    parser.add_argument("--policy", type=Path, required=True, metavar="JSON", help="a saved policy")
+    parser.add_argument("--outcomes", type=Path, required=True, metavar="FILE", help="saved outputs and true labels")
+    parser.add_argument(
+        "--slo", type=budget_shares, required=True, metavar="MS", help="time allowed, or MS:SHARE,MS:SHARE,..."
+    )
+    parser.add_argument("--rate", type=number, metavar="RPS", help="mean number of requests per second")
+    parser.add_argument(
+        "--pattern",
+        choices=("poisson", "bursty", "diurnal", "file"),
+        default="poisson",
+        help="how requests arrive (default: poisson)",
+    )
+    parser.add_argument(
+        "--arrivals", type=Path, metavar="FILE", help="npy, npz or CSV: instants for --pattern file, in ms"
+    )
+    parser.add_argument("--duration-ms", type=number, metavar="MS", help="how long (default: 60000; a file: all of it)")
+    parser.add_argument("--service", type=Path, metavar="JSON", help="service times of another machine to solve it for")
+    parser.add_argument("--lanes", type=count, default=1, metavar="N", help="lanes side by side (default: 1)")
+    parser.add_argument("--max-batch", type=count, default=32, metavar="N", help="largest batch size (default: 32)")
+    parser.add_argument(
+        "--headroom", type=number, default=0.8, metavar="X", help="share of the time that is planned (default: 0.8)"
+    )
+    parser.add_argument(
+        "--jitter", type=number, default=0.05, metavar="X", help="how far times scatter (default: 0.05)"
+    )
+    parser.add_argument("--seed", type=seed, default=0, help="of the arrivals and the service times (default: 0)")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
 
 
 def _command(commands: Any, name: str, purpose: str, examples: str) -> ArgumentParser:
@@ -189,50 +238,3 @@ def _version() -> str:
         return version("cascade-inference")
     except PackageNotFoundError:
         return "(not installed)"
-
-
-def _new_file(text: str) -> Path:
-    """Checked before the work whose result would have nowhere to go."""
-    path = Path(text)
-    if path.is_dir() or not path.parent.is_dir():
-        raise ArgumentTypeError(f"expected a file in a folder that exists, got {text!r}")
-    return path
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise ArgumentTypeError(f"expected numbers separated by commas, such as 0.3,2.1,9.0, got {text!r}") from error
-
-
-def _budget(text: str) -> float:
-    number = _number(text)
-    if not (isfinite(number) and number >= 0.0):
-        raise ArgumentTypeError(f"expected milliseconds of at least 0, got {text!r}")
-    return number
-
-
-def _share(text: str) -> float:
-    number = _number(text)
-    if not 0.0 < number < 1.0:
-        raise ArgumentTypeError(f"expected a share between 0 and 1, such as 0.25, got {text!r}")
-    return number
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise ArgumentTypeError(f"expected a number, got {text!r}") from error
-
-
-def _threads(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text
-
-
-def _seed(text: str) -> int:
-    # The limit of the random number generators below.
-    if not (text.isdecimal() and int(text) < 2**32):
-        raise ArgumentTypeError(f"expected a whole number from 0 to 4294967295, got {text!r}")
-    return int(text)

@@ -62,6 +62,8 @@ def _run(options: Namespace) -> None:
             from cascade.cli.fit import run
         case "profile":
             from cascade.cli.profile import run
+        case "simulate":
+            from cascade.cli.simulate import run
         case _:
             from cascade.cli.explain import run
     run(options)
