@@ -8,6 +8,7 @@ from __future__ import annotations
 from math import inf
 from os import PathLike
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -96,25 +97,25 @@ def compressed_arrivals(arrival_ms: ArrayLike, rate_rps: float | None, duration_
 def load_arrivals(path: str | PathLike[str]) -> FloatArray:
     """Instants of arrival from a file."""
     place = Path(path)
+    kind = place.suffix.lower()
+    if kind not in {".npy", ".npz", ".csv"}:
+        raise DataError(f"expected a file ending in .npy, .npz or .csv, got {str(place)!r}")
     try:
-        match place.suffix.lower():
-            case ".npy":
-                return np.asarray(np.load(place, allow_pickle=False))
-            case ".npz":
-                with np.load(place, allow_pickle=False) as file:
-                    names = ["arrival_ms"] if "arrival_ms" in file.files else file.files
-                    if len(names) != 1:
-                        raise DataError(
-                            f"expected an array arrival_ms in {str(place)!r}, or a single one, got {sorted(names)}"
-                        )
-                    return np.asarray(file[names[0]])
-            case ".csv":
-                return _of_csv(place)
-    except (ValueError, EOFError) as error:
-        if isinstance(error, DataError):
-            raise
+        return _of_csv(place) if kind == ".csv" else _of_arrays(place)
+    except (ValueError, EOFError, IndexError, BadZipFile) as error:
         raise DataError(f"cannot read instants of arrival from {str(place)!r}: {error}") from error
-    raise DataError(f"expected a file ending in .npy, .npz or .csv, got {str(place)!r}")
+
+
+def _of_arrays(place: Path) -> FloatArray:
+    # Opened here, for numpy leaves a file open that is no archive after all.
+    with place.open("rb") as file:
+        arrays = np.load(file, allow_pickle=False)
+        if isinstance(arrays, np.ndarray):
+            return arrays
+        names = ["arrival_ms"] if "arrival_ms" in arrays.files else arrays.files
+        if len(names) != 1:
+            raise DataError(f"expected an array arrival_ms, or a single one, got {sorted(names)}")
+        return np.asarray(arrays[names[0]])
 
 
 def _of_csv(place: Path) -> FloatArray:
