@@ -1,6 +1,6 @@
-"""The compiled kernel of the load price: the smallest price at which what waits and what arrives fits into the time.
+"""The compiled kernels of load: the smallest price at which the work fits into the time, and whether a queue can be served.
 
-A leaf function on plain arrays, with a NumPy twin in the tests; knows no value of the package.
+Leaf functions on plain arrays, each with a plain twin in the tests; knows no value of the package.
 """
 
 from __future__ import annotations
@@ -70,3 +70,41 @@ def load_level(
         else:
             low, below = middle, need
     return high, here, below, pressure
+
+
+@compiled
+def fits_in_time(deadlines_ms: Any, free_ms: Any, mean_ms: Any, upper_ms: Any, least: int) -> bool:
+    """Whether requests can all be served in time by one stage, in their order, in the largest batches that their deadlines allow.
+
+    Parameters
+    ----------
+    deadlines_ms : ndarray, shape (n,)
+    free_ms : ndarray, shape (n_lanes,)
+        When each lane can start; overwritten.
+    mean_ms, upper_ms : ndarray, shape (limit + 1,)
+        What a batch takes and may take, by its size. Deadlines are held against the second; the next batch starts in the
+        middle between both, as not every batch takes the most that it may.
+    least : int
+        No batch but the last may be smaller.
+    """
+    n, limit, i = deadlines_ms.shape[0], upper_ms.shape[0] - 1, 0
+    while i < n:
+        lane = 0
+        for other in range(1, free_ms.shape[0]):
+            if free_ms[other] < free_ms[lane]:
+                lane = other
+        start = free_ms[lane]
+        earliest = deadlines_ms[i]
+        if start + upper_ms[1] > earliest:
+            return False
+        size = 1
+        while size < limit and i + size < n:
+            earliest = min(earliest, deadlines_ms[i + size])
+            if start + upper_ms[size + 1] > earliest:
+                break
+            size += 1
+        i += size
+        if size < least and i < n:
+            return False
+        free_ms[lane] = start + 0.5 * (mean_ms[size] + upper_ms[size])
+    return True

@@ -12,7 +12,8 @@ from cascade.core.guarantee import check_overload
 from cascade.core.policy import Policy
 from cascade.core.table import STOP_BYTE
 from cascade.errors import ConfigurationError
-from cascade.scheduling.batching import closed_batch, n_given_up
+from cascade.scheduling.admission import Admission
+from cascade.scheduling.batching import closed_batch
 from cascade.scheduling.load import IDLE, Load, LoadPrice
 from cascade.scheduling.messages import (
     Answer,
@@ -29,6 +30,7 @@ from cascade.scheduling.messages import (
     Run,
 )
 from cascade.scheduling.outlook import Outlook
+from cascade.scheduling.service_times import Times
 from cascade.scheduling.slowdown import SlowDown
 from cascade.scheduling.waiting import Item, Waiting
 
@@ -107,14 +109,15 @@ class Scheduler:
         self._n_arrived = 0
         self._log: deque[tuple[float, Command]] = deque(maxlen=_LOG)
         self.load: Load = IDLE
+        self.slowdown = SlowDown(Times(policy.service, policy.level, max_batch), n_lanes)
         self.follow(policy)
-        self.slowdown = SlowDown(self._outlook.times, n_lanes, policy.level)
 
     def follow(self, policy: Policy) -> None:
         """Decide what arrives from now on under this policy of the same stages; what is in progress keeps its own."""
         self._outlook = Outlook(policy, self._max_batch)
         firsts = [j for j, before in enumerate(policy.requires) if before < 0]
         self._firsts = sorted(firsts, key=lambda j: self._outlook.times.upper_ms[j][1])
+        self._admission = Admission(self._outlook.times, self._firsts[0], self._waiting, self.slowdown)
         self._highest = self._outlook.highest_level(self._on_overload)
 
     @property
@@ -154,7 +157,7 @@ class Scheduler:
             self._settle(now_ms, commands)
             for number, lane in enumerate(self._lanes):
                 if lane.stage == _IDLE and len(self._waiting):
-                    commands.append(self._next_run(number, lane, now_ms, commands))
+                    commands.append(self._next_run(number, lane, now_ms))
                     self._settle(now_ms, commands)
         self._log.extend([(now_ms, command) for command in commands])
         return commands
@@ -170,19 +173,23 @@ class Scheduler:
             slowdown=self.slowdown.overall,
             highest=self._highest,
         )
+        if self.load.pressure > 1.0:
+            self._admission.aim(self._price.rate_per_ms(now_ms), len(self._lanes))
+        else:
+            self._admission.relax()
 
     def next_wakeup_ms(self) -> float:
         """When to poll again if nothing happens; infinite for never."""
         if self._pending:
             return -inf
-        wakeup_ms = self._waiting.earliest_ms - self._fastest_ms() + 2.0 * _LATER_MS
+        wakeup_ms = self._waiting.earliest_ms - self._admission.fastest_ms + 2.0 * _LATER_MS
         for item in self._strict:
             wakeup_ms = min(wakeup_ms, item.deadline_ms - self.guard_ms)
         return wakeup_ms
 
-    def _fastest_ms(self) -> float:
-        """What the fastest first stage may take for one request."""
-        return self._outlook.times.upper_ms[self._firsts[0]][1] * self.slowdown.overall
+    def _free_ms(self, now_ms: float) -> list[float]:
+        """When each lane can take up something new."""
+        return [now_ms if lane.stage == _IDLE else max(lane.free_at_ms, now_ms) for lane in self._lanes]
 
     def _start_ms(self, now_ms: float) -> float:
         """When a lane can take up something new."""
@@ -197,6 +204,7 @@ class Scheduler:
         self._n_arrived += 1
         item = Item(event, now_ms, self._n_arrived, self._outlook)
         self._price.arrived(now_ms, event.deadline_ms - now_ms)
+        self._admission.arrived(event.deadline_ms - now_ms)
         if event.evidence_set:
             item.learn(event.evidence_set, event.confidence)
         why = self._why_not(item, now_ms)
@@ -213,24 +221,17 @@ class Scheduler:
         n_waiting = len(self._waiting)
         if n_waiting >= self._max_waiting:
             return f"{n_waiting} requests wait already"
-        if item.evidence_set:
+        if item.evidence_set or self._admission.admits(item, self._free_ms(now_ms)):
             return None
-        start_ms, times, j = self._start_ms(now_ms), self._outlook.times, self._firsts[0]
-        if start_ms + self._fastest_ms() > item.deadline_ms + _LATER_MS:
+        if self._start_ms(now_ms) + self._admission.fastest_ms > item.deadline_ms:
             return "not even the fastest stage can answer by its deadline"
-        n_before = n_waiting if item.deadline_ms == inf else self._waiting.place_of(item)
-        if n_before:
-            n, slow = n_before + 1, self.slowdown.overall
-            n_runs = -(-n // self._max_batch)
-            work_ms = (times.fixed_ms[j] * n_runs + times.each_ms[j] * n) * slow / len(self._lanes)
-            if start_ms + work_ms > item.deadline_ms:
-                return f"{n_before} requests that go before it already need the time"
-        return None
+        return f"{n_waiting} requests that wait, and what runs, already need the time"
 
     def _finish(self, event: Finished) -> None:
         lane = self._lanes[event.lane]
         stage = lane.stage
         self.slowdown.note(event.lane, stage, len(lane.items), event.service_ms)
+        self._admission.refresh()
         for item, confidence in zip(lane.items, event.confidences, strict=True):
             if not item.has_ended:
                 item.learn(item.evidence_set | 1 << stage, confidence)
@@ -260,7 +261,7 @@ class Scheduler:
 
     def _settle(self, now_ms: float, commands: list[Command]) -> None:
         """Requests end that are done, or that cannot go on in time once a lane is free."""
-        start_ms, fastest_ms = self._start_ms(now_ms), self._fastest_ms()
+        start_ms, fastest_ms = self._start_ms(now_ms), self._admission.fastest_ms
         ended: list[tuple[Item, str, str]] = []
         for item in self._waiting:
             if item.evidence_set:
@@ -287,7 +288,7 @@ class Scheduler:
         """The stage that an item runs next, or `STOP_BYTE`."""
         lookup = item.outlook.lookup(self._level(item))
         action = lookup.action(
-            item.evidence_set, item.confidence, (item.deadline_ms - start_ms) / self.slowdown.overall
+            item.evidence_set, item.confidence, (item.deadline_ms - start_ms) / self.slowdown.stretch
         )
         if item.failed or (action == STOP_BYTE and not item.evidence_set):
             return self._substitute(item, action)
@@ -306,25 +307,29 @@ class Scheduler:
         level = load.level - 1 if load.level and item.share < load.cheap_share else load.level
         return level if level > item.least_level else item.least_level  # noqa: FURB136 - three times as fast as max
 
-    def _next_run(self, number: int, lane: _Lane, now_ms: float, commands: list[Command]) -> Run:
+    def _next_run(self, number: int, lane: _Lane, now_ms: float) -> Run:
         """The batch of the most urgent request, with all that want the same stage and fit its deadline."""
         items = self._in_turn()
         actions = [self._action(item, now_ms) for item in items]
-        stage = actions[0]
+        stage, lowest = actions[0], items[0].priority
         together = [item for item, action in zip(items, actions, strict=True) if action == stage]
-        slow, times = self.slowdown.upper(number, stage), self._outlook.times
-        upper_ms = times.upper_ms[stage] if slow == 1.0 else [upper * slow for upper in times.upper_ms[stage]]
-        if self.load.pressure > 1.0:
-            n = n_given_up(together, upper_ms, times.mean_ms[stage], self._max_batch, now_ms)
-            for item in together[:n]:
-                self._waiting.remove(item)
-                self._conclude(item, "shed", "given up so that more of the others are in time", commands)
-            together = together[n:]
+        run = self._start(number, lane, stage, together, now_ms)
+        if stage != self._firsts[0] and not self._admission.stays_served(lowest, self._free_ms(now_ms)):
+            # What was admitted comes before accuracy: the run is taken back, and the fastest stage serves the fresh ones.
+            for item in lane.items:
+                self._waiting.add(item)
+            fresh = [item for item in items if not item.evidence_set]
+            run = self._start(number, lane, self._firsts[0], fresh, now_ms)
+        return run
+
+    def _start(self, number: int, lane: _Lane, stage: int, together: list[Item], now_ms: float) -> Run:
+        upper_ms = self.slowdown.upper_ms(number, stage).tolist()
         batch, closed_by = closed_batch(together, upper_ms, self._max_batch, now_ms)
         for item in batch:
             self._waiting.remove(item)
         lane.stage, lane.items, lane.started_ms = stage, batch, now_ms
-        lane.free_at_ms = now_ms + times.mean_ms[stage][len(batch)] * self.slowdown.factor(number, stage)
+        took_ms = self._outlook.times.mean_ms[stage][len(batch)] * self.slowdown.factor(number, stage)
+        lane.free_at_ms = now_ms + took_ms
         price = float(self._outlook.prices[self._level(batch[0])])
         return Run(number, stage, tuple([item.request for item in batch]), price, closed_by)
 

@@ -25,6 +25,8 @@ class Times:
     ----------
     mean_ms, upper_ms : list of list of float
         ``[stage][n]`` for 0 to ``max_batch`` rows; entry 0 is 0.
+    means, uppers : ndarray, shape (K, max_batch + 1)
+        The same as arrays.
     fixed_ms, each_ms : ndarray, shape (K,)
         Straight lines through the means: what a run takes whatever its size, and what each row adds.
     """
@@ -35,8 +37,8 @@ class Times:
         self.n_stages, self.max_batch = service.n_stages, max_batch
         self.mean_ms = [[0.0, *(service.mean_at(j, n) for n in sizes)] for j in stages]
         self.upper_ms = [[0.0, *(service.quantile_at(j, n, level) for n in sizes)] for j in stages]
-        one = np.array([times[1] for times in self.mean_ms])
-        most = np.array([times[max_batch] for times in self.mean_ms])
+        self.means, self.uppers = np.array(self.mean_ms), np.array(self.upper_ms)
+        one, most = self.means[:, 1], self.means[:, max_batch]
         self.each_ms: FloatArray = (most - one) / (max_batch - 1) if max_batch > 1 else one
         self.fixed_ms: FloatArray = np.maximum(one - self.each_ms, 0.0)
 

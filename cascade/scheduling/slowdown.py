@@ -1,12 +1,16 @@
 """How much longer stages take than their profile says, per lane and stage: a mean that is followed, and a margin.
 
 Pure state. The mean follows ALERT (Wan, Santriaji, Rogers, Hoffmann, Maire and Lu, 2020, ALERT: Accurate Learning for
-Energy and Timeliness): a Kalman filter over measured / profiled. The margin is an online quantile (Gibbs and Candès, 2021,
-Adaptive Conformal Inference Under Distribution Shift): it grows with every run over the time it was given.
+Energy and Timeliness): a Kalman filter over measured / profiled. The margin begins as the profile's upper quantile and becomes
+what the lane shows: a spread, and an online quantile on top of it (Gibbs and Candès, 2021, Adaptive Conformal Inference Under
+Distribution Shift) that grows with every run over the time it was given and shrinks a little with every other.
 """
 
 from __future__ import annotations
 
+import math
+
+from cascade.core.records import FloatArray
 from cascade.scheduling.service_times import Times
 
 _NOISE = 0.05**2
@@ -17,8 +21,14 @@ _OUTLIER = 4.0
 """Standard deviations beyond which one run is a spike; a second one on the same side is a change."""
 _SHRINKAGE = 4.0
 """Runs of a stage that count as much as what its lane shows."""
-_STEP = 0.05
-_MOST_MARGIN = 4.0
+_DEVIATIONS = 3.1
+"""Standard deviations that a run stays within 999 times of 1,000, if they are normal."""
+_MISS, _STEP = 0.002, 0.2
+"""Share of the runs that may take longer than their margin, and how far one that does widens it."""
+_MARGINS = (0.7, 2.0)
+_MEMORY = 1.0 / 64.0
+_PROFILED = 32.0
+"""Runs of a lane that count as much as the profile's upper quantiles."""
 
 
 class _Ratio:
@@ -47,6 +57,27 @@ class _Ratio:
         self._spread = (1.0 - gain) * self._spread + self._change
 
 
+class _Spread:
+    """How far the runs of a lane scatter around what was expected of them, and the margin that this asks for."""
+
+    __slots__ = ("_margin", "_variance", "n")
+
+    def __init__(self) -> None:
+        self._variance, self._margin, self.n = _NOISE, 1.0, 0
+
+    def note(self, ratio: float) -> None:
+        self.n += 1
+        late = ratio > self.quantile()
+        low, high = _MARGINS
+        self._margin = min(max(self._margin + _STEP * (late - _MISS), low), high)
+        off = min((ratio - 1.0) ** 2, _OUTLIER**2 * self._variance)
+        self._variance += max(_MEMORY, 1.0 / (self.n + 1.0)) * (off - self._variance)
+
+    def quantile(self) -> float:
+        """Measured over expected time that is rarely exceeded."""
+        return 1.0 + _DEVIATIONS * self._margin * math.sqrt(self._variance)
+
+
 class SlowDown:
     """Measured over profiled service times.
 
@@ -55,33 +86,43 @@ class SlowDown:
     times : Times
         Of every stage at every batch size, as profiled.
     n_lanes : int
-    level : float
-        Share of the runs that are to stay within their time; the margin is moved towards that.
+
+    Attributes
+    ----------
+    overall : float
+        Of all stages and lanes, in the mean.
+    stretch : float
+        Upper quantile of now over the profiled one, in the mean over stages and lanes: what the time left is divided by.
     """
 
-    def __init__(self, times: Times, n_lanes: int, level: float) -> None:
-        self._times, self._miss = times, 1.0 - level
+    def __init__(self, times: Times, n_lanes: int) -> None:
+        self._times, k = times, times.n_stages
         self._lanes = [_Ratio() for _ in range(n_lanes)]
-        self._stages = [[_Ratio() for _ in range(times.n_stages)] for _ in range(n_lanes)]
-        self._margins = [[1.0] * times.n_stages for _ in range(n_lanes)]
-        self._factors = [[1.0] * times.n_stages for _ in range(n_lanes)]
-        self.overall = 1.0
+        self._spreads = [_Spread() for _ in range(n_lanes)]
+        self._stages = [[_Ratio() for _ in range(k)] for _ in range(n_lanes)]
+        self._factors = [[1.0] * k for _ in range(n_lanes)]
+        tails = [
+            upper[1] / mean[1] if mean[1] else 1.0 for mean, upper in zip(times.mean_ms, times.upper_ms, strict=True)
+        ]
+        self._mean_tail = sum(tails) / k
+        self.overall = self.stretch = 1.0
 
     def note(self, lane: int, stage: int, n: int, measured_ms: float) -> None:
         """A batch of n took this long."""
         profiled_ms = self._times.mean_of(stage, n)
         if profiled_ms <= 0.0:
             return
-        ratio = measured_ms / profiled_ms
+        ratio, factors = measured_ms / profiled_ms, self._factors[lane]
+        self._spreads[lane].note(ratio / factors[stage])
         whole, own = self._lanes[lane], self._stages[lane][stage]
         whole.note(ratio)
         own.note(ratio)
-        factor = self._shrunk(own, whole)
-        self._factors[lane][stage] = factor
-        late = measured_ms > self._times.upper_of(stage, n) * factor * self._margins[lane][stage]
-        margin = self._margins[lane][stage] + _STEP * (float(late) - self._miss)
-        self._margins[lane][stage] = min(max(margin, 1.0), _MOST_MARGIN)
-        self.overall = sum(lane_ratio.mean for lane_ratio in self._lanes) / len(self._lanes)
+        share = own.n / (own.n + _SHRINKAGE)
+        factors[stage] = share * own.mean + (1.0 - share) * whole.mean
+        n_lanes = len(self._lanes)
+        self.overall = sum([one.mean for one in self._lanes]) / n_lanes
+        tails = [(1.0 - share) * self._mean_tail + share * tail for share, tail in map(self._tail, range(n_lanes))]
+        self.stretch = self.overall * sum(tails) / (n_lanes * self._mean_tail)
 
     def note_at_least(self, lane: int, stage: int, n: int, waited_ms: float) -> None:
         """A batch of n takes longer than this: what is known of a run that was not waited for."""
@@ -92,10 +133,14 @@ class SlowDown:
         """What the profiled mean is to be multiplied with; 1 before the first run."""
         return self._factors[lane][stage]
 
-    def upper(self, lane: int, stage: int) -> float:
-        """What the profiled upper quantile is to be multiplied with."""
-        return self._factors[lane][stage] * self._margins[lane][stage]
+    def upper_ms(self, lane: int, stage: int) -> FloatArray:
+        """What a batch may take now, by its size, shape (limit + 1,)."""
+        mean, upper = self._times.means[stage], self._times.uppers[stage]
+        share, tail = self._tail(lane)
+        expected: FloatArray = (upper * (1.0 - share) + mean * (share * tail)) * self._factors[lane][stage]
+        return expected
 
-    def _shrunk(self, own: _Ratio, whole: _Ratio) -> float:
-        share = own.n / (own.n + _SHRINKAGE)
-        return share * own.mean + (1.0 - share) * whole.mean
+    def _tail(self, lane: int) -> tuple[float, float]:
+        """How far the lane is believed, and its upper quantile over its mean."""
+        spread = self._spreads[lane]
+        return spread.n / (spread.n + _PROFILED), spread.quantile()

@@ -5,7 +5,7 @@ Pure data structure; knows no time.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 from itertools import chain
 from math import inf
@@ -91,12 +91,13 @@ class Item:
 class Waiting:
     """The waiting requests, sorted."""
 
-    __slots__ = ("_items", "_orders")
+    __slots__ = ("_fresh", "_items", "_orders")
 
     def __init__(self) -> None:
-        # One pair of lists for each class, so that the earliest deadline of all is at hand.
+        # Lists for each class, so that the earliest deadline of all is at hand; those of fresh requests once more by themselves.
         self._items: tuple[list[Item], ...] = tuple([] for _ in Priority)
         self._orders: tuple[list[tuple[float, int]], ...] = tuple([] for _ in Priority)
+        self._fresh: tuple[list[float], ...] = tuple([] for _ in Priority)
 
     def __len__(self) -> int:
         high, middle, low = self._items
@@ -110,10 +111,21 @@ class Waiting:
         """The earliest deadline; infinite if nothing waits."""
         return min((items[0].deadline_ms for items in self._items if items), default=inf)
 
-    def place_of(self, item: Item) -> int:
-        """Number of items that are served before this one."""
-        before = sum(len(items) for items in self._items[: item.priority])
-        return before + bisect_left(self._orders[item.priority], item.order)
+    @property
+    def n_fresh(self) -> int:
+        """Number of requests for which nothing has run."""
+        return sum(len(deadlines) for deadlines in self._fresh)
+
+    def fresh_deadlines(self, lowest: Priority, another_ms: float | None = None) -> list[float]:
+        """Deadlines of the requests of this class and higher ones for which nothing has run, in the order of service.
+
+        ``another_ms`` counts as one more of the lowest class.
+        """
+        last = self._fresh[lowest]
+        if another_ms is not None:
+            last = [*last]
+            insort(last, another_ms)
+        return [*chain(*self._fresh[:lowest]), *last]
 
     def add(self, item: Item) -> None:
         """Put an item in its place."""
@@ -121,6 +133,8 @@ class Waiting:
         at = bisect_left(orders, item.order)
         items.insert(at, item)
         orders.insert(at, item.order)
+        if not item.evidence_set:
+            insort(self._fresh[item.priority], item.deadline_ms)
 
     def remove(self, item: Item) -> None:
         """Take an item out if it is there."""
@@ -128,6 +142,9 @@ class Waiting:
         at = bisect_left(orders, item.order)
         if at < len(items) and items[at] is item:
             del items[at], orders[at]
+            if not item.evidence_set:
+                fresh = self._fresh[item.priority]
+                del fresh[bisect_left(fresh, item.deadline_ms)]
 
     def items(self) -> list[Item]:
         """All of them in the order of service."""
