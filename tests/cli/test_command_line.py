@@ -28,11 +28,11 @@ def test_help_lists_every_command_with_examples(capsys):
         main(["--help"])
     assert stopped.value.code == 0
     text = capsys.readouterr().out
-    for command in ("demo", "fit", "profile", "explain"):
+    for command in ("demo", "fit", "profile", "explain", "certify", "simulate"):
         assert f"cascade {command} " in text
 
 
-@pytest.mark.parametrize("command", ["demo", "fit", "profile", "explain"])
+@pytest.mark.parametrize("command", ["demo", "fit", "profile", "explain", "certify", "simulate"])
 def test_every_command_has_help_with_examples(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])
