@@ -43,12 +43,12 @@ _LOG = 256
 class _Lane:
     """What a lane does."""
 
-    __slots__ = ("free_at_ms", "items", "stage", "started_ms")
+    __slots__ = ("free_at_ms", "free_by_ms", "items", "stage", "started_ms")
 
     def __init__(self) -> None:
         self.stage = _IDLE
         self.items: list[Item] = []
-        self.started_ms = self.free_at_ms = 0.0
+        self.started_ms = self.free_at_ms = self.free_by_ms = 0.0
 
 
 class Scheduler:
@@ -142,7 +142,7 @@ class Scheduler:
                 self._cancel(event)
             case Borrowed():
                 lane = self._lanes[event.lane]
-                lane.stage, lane.free_at_ms = _BORROWED, event.until_ms
+                lane.stage, lane.free_at_ms, lane.free_by_ms = _BORROWED, event.until_ms, event.until_ms
             case Returned():
                 self._lanes[event.lane].stage = _IDLE
 
@@ -182,14 +182,14 @@ class Scheduler:
         """When to poll again if nothing happens; infinite for never."""
         if self._pending:
             return -inf
-        wakeup_ms = self._waiting.earliest_ms - self._admission.fastest_ms + 2.0 * _LATER_MS
+        wakeup_ms = self._waiting.earliest_ms - self._admission.least_ms + 2.0 * _LATER_MS
         for item in self._strict:
             wakeup_ms = min(wakeup_ms, item.deadline_ms - self.guard_ms)
         return wakeup_ms
 
     def _free_ms(self, now_ms: float) -> list[float]:
-        """When each lane can take up something new."""
-        return [now_ms if lane.stage == _IDLE else max(lane.free_at_ms, now_ms) for lane in self._lanes]
+        """When each lane can take up something new at the latest."""
+        return [now_ms if lane.stage == _IDLE else max(lane.free_by_ms, now_ms) for lane in self._lanes]
 
     def _start_ms(self, now_ms: float) -> float:
         """When a lane can take up something new."""
@@ -261,7 +261,7 @@ class Scheduler:
 
     def _settle(self, now_ms: float, commands: list[Command]) -> None:
         """Requests end that are done, or that cannot go on in time once a lane is free."""
-        start_ms, fastest_ms = self._start_ms(now_ms), self._admission.fastest_ms
+        start_ms, fastest_ms = self._start_ms(now_ms), self._admission.least_ms
         ended: list[tuple[Item, str, str]] = []
         for item in self._waiting:
             if item.evidence_set:
@@ -329,7 +329,7 @@ class Scheduler:
             self._waiting.remove(item)
         lane.stage, lane.items, lane.started_ms = stage, batch, now_ms
         took_ms = self._outlook.times.mean_ms[stage][len(batch)] * self.slowdown.factor(number, stage)
-        lane.free_at_ms = now_ms + took_ms
+        lane.free_at_ms, lane.free_by_ms = now_ms + took_ms, now_ms + upper_ms[len(batch)]
         price = float(self._outlook.prices[self._level(batch[0])])
         return Run(number, stage, tuple([item.request for item in batch]), price, closed_by)
 
