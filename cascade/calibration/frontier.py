@@ -117,7 +117,7 @@ def frontier(
     other items of this kind may differ, not how far another fit may, nor the whole curve at once. Where nearly all answers are
     right, they are too short. Points are picked by their accuracy, which flatters the curve a little, the more the fewer items there are.
 
-    O(2**K n) memory. Each price takes O(2**K K) time beside that for the items: with eight stages a larger ``max_step`` spares minutes.
+    O(2**K n) memory. Each price takes O(2**K K) time beside that for the items: with many of either, a larger ``max_step`` spares time.
 
     References
     ----------
@@ -146,12 +146,8 @@ def frontier(
     order = np.argsort(folds, kind="stable")
     right = held_out.correct[order]
     path = PricePath.of(held_out.confidence[order], right, folds[order], outcomes.requires, times)
-    curve = _undominated(
-        [
-            _shown(visit, right, times)
-            for visit in with_progress(path.follow(max_step), progress, desc="frontier", unit="price")
-        ]
-    )
+    visits = with_progress(path.follow(max_step), progress, desc="frontier", unit="price")
+    curve = _undominated(sorted((_shown(visit, right, times) for visit in visits), key=lambda one: one.price))
     shown = [*curve, *_references(outcomes.correct[order], outcomes.requires, times)]
     units = np.arange(outcomes.n_items) if members is None else members[order]
     packed = [one.right for one in shown]

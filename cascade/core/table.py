@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cascade.core.evidence import reachable_sets
 from cascade.core.induction import GAIN_BLUR, STOP, TIE, Statistics, backward, time_edges
 from cascade.core.records import FloatArray, IntArray
 from cascade.core.times import ROUNDING_MS, StageTimes, first_fitting_class, time_classes
@@ -108,20 +109,46 @@ def decision_table(
         Width of the blur over gains, as a share of the number of bins.
     """
     edges_ms = time_edges(statistics, times)
+    actions = table_actions(statistics, times, np.array([price]), edges_ms, blur=blur)[0]
+    return DecisionTable(edges_ms, table_edges(statistics), actions)
+
+
+def table_actions(
+    statistics: Statistics, times: StageTimes, prices: FloatArray, edges_ms: FloatArray, *, blur: float = GAIN_BLUR
+) -> NDArray[np.int8]:
+    """The actions of `decision_table` at each of L prices, shape (L, 2**K, R, F); L prices cost far less than L times one.
+
+    Parameters
+    ----------
+    statistics : Statistics
+    times : StageTimes
+    prices : ndarray, shape (L,)
+        Accuracy per millisecond, >= 0.
+    edges_ms : ndarray, shape (R,)
+        Lower ends of the classes of time left; ``[inf]``: without a deadline only.
+    blur : float
+        Width of the blur over gains, as a share of the number of bins.
+    """
     n_sets, n_bins = statistics.accuracy.shape
-    n_cells = (n_bins - 1) * _PARTS + 2
-    edges = np.zeros((n_sets, n_cells - 1))
-    actions = np.full((n_sets, len(edges_ms), n_cells), STOP, np.int8)
     between = _between(n_bins)
-    for s, options in backward(statistics, times, np.array([price]), edges_ms, blur=blur):
-        edges[s] = _cell_edges(_centres(statistics.edges[s]))
-        best = np.full((n_cells, len(edges_ms)), 0.0 if s else -np.inf)
+    actions = np.full((len(prices), n_sets, len(edges_ms), len(between)), STOP, np.int8)
+    for s, options in backward(statistics, times, prices, edges_ms, blur=blur):
+        best = np.full((len(between), len(edges_ms), len(prices)), 0.0 if s else -np.inf)
         for option in options:
-            gain, fitting = between @ option.gain[:, :, 0], best[:, option.first_class :]
+            gain, fitting = np.tensordot(between, option.gain, 1), best[:, option.first_class :]
             better = gain > fitting + TIE
             np.copyto(fitting, gain, where=better)
-            actions[s, option.first_class :][better.T] = option.stage
-    return DecisionTable(edges_ms, edges, actions)
+            actions[:, s, option.first_class :][better.T] = option.stage
+    return actions
+
+
+def table_edges(statistics: Statistics) -> FloatArray:
+    """Inner edges of the confidence intervals of a table, shape (2**K, F - 1): the same at every price."""
+    n_sets, n_bins = statistics.accuracy.shape
+    edges = np.zeros((n_sets, (n_bins - 1) * _PARTS + 1))
+    for s in reachable_sets(statistics.requires):
+        edges[s] = _cell_edges(_centres(statistics.edges[s]))
+    return edges
 
 
 def chain_table(thresholds: tuple[float, ...], times: StageTimes) -> DecisionTable:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from cascade.core.induction import STOP, Statistics, solve
-from cascade.core.table import STOP_BYTE, DecisionTable, Lookup, chain_table, decision_table
+from cascade.core.table import STOP_BYTE, DecisionTable, Lookup, chain_table, decision_table, table_actions, table_edges
 from cascade.core.times import StageTimes
 
 
@@ -40,6 +40,20 @@ def test_between_two_bins_with_one_action_the_table_has_that_action(seed, price)
             alike = solved[s, :, b] == solved[s, :, b + 1]
             cells = table.actions[s, alike, 1 + b * n_parts : 1 + (b + 1) * n_parts]
             assert np.all(cells == solved[s, alike, b][:, None])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_prices_that_are_solved_together_are_decided_as_one_by_one(seed):
+    statistics, times = lattice(seed)
+    prices = np.array([0.0, 0.001, 0.02, 0.3])
+    tables = [decision_table(statistics, times, price) for price in prices]
+    together = table_actions(statistics, times, prices, tables[0].time_edges_ms)
+    unhurried = table_actions(statistics, times, prices, np.array([np.inf]))
+    assert len({table.actions.tobytes() for table in tables}) >= 3
+    for i, table in enumerate(tables):
+        assert np.array_equal(together[i], table.actions)
+        assert np.array_equal(unhurried[i, :, 0], table.actions[:, -1])
+        assert np.array_equal(table_edges(statistics), table.edges)
 
 
 def test_a_threshold_lies_where_two_straight_lines_cross():
