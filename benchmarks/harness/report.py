@@ -22,6 +22,11 @@ DATA_VARIABLES = ("CASCADE_DATA", "CASCADE_SHARED_DATA")
 
 def arguments(description: str | None) -> argparse.Namespace:
     """The options that every script takes, so that one set of them can be handed to all."""
+    return parser_of(description).parse_args()
+
+
+def parser_of(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the options that every script takes, for scripts that take others besides."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--data",
@@ -30,7 +35,7 @@ def arguments(description: str | None) -> argparse.Namespace:
         "scripts that make their own data take no notice",
     )
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results", help="folder of the JSON file")
-    return parser.parse_args()
+    return parser
 
 
 def data_folder(named: Path | None) -> Path | None:
