@@ -13,7 +13,7 @@ from cascade.core.outcomes import Outcomes
 from cascade.core.policy import Policy
 from cascade.core.records import IntArray
 from cascade.core.row_marks import marks_of_rows
-from cascade.errors import ConfigurationError, DataError, ReusedData
+from cascade.errors import ConfigurationError, DataError
 
 MIN_ROWS = 50
 """Fewer labelled items than this, on either side of the split, are refused."""
@@ -48,12 +48,11 @@ def checked_feedback(policy: Policy, outcomes: Outcomes, check_share: float, del
             f"check_share={check_share:.3g}: wait for more feedback"
         )
     if policy.rows is not None:
-        n_found, n_told = policy.rows.n_reused(known)
-        if policy.rows.is_reused(n_found, n_told):
-            raise ReusedData(
-                f"expected items that the policy was not fitted on, got {n_found} of {n_told} that it was: the comparison would "
-                "favour it; pass those that came since as outcomes, and the others as earlier"
-            )
+        policy.rows.check_fresh(
+            known,
+            "items that the policy was not fitted on",
+            "the comparison would favour it; pass those that came since as outcomes, and the others as earlier",
+        )
     return known
 
 
@@ -70,12 +69,9 @@ def checked_earlier(policy: Policy, earlier: Outcomes, outcomes: Outcomes) -> Ou
         If they were recorded in another form.
     """
     known = _known(policy, earlier)
-    marks = marks_of_rows(known)
-    n_found, n_told = marks.n_reused(outcomes)
-    if marks.is_reused(n_found, n_told):
-        raise ReusedData(
-            f"expected earlier items that are not among the outcomes, got {n_found} of {n_told}: leave those out"
-        )
+    marks_of_rows(known).check_fresh(
+        outcomes, "outcomes that are not among the earlier items", "leave those out of either"
+    )
     if (known.log_probs is None) != (outcomes.log_probs is None):
         raise DataError(
             "expected earlier items recorded like the outcomes, got scores for the one and labels for the other"

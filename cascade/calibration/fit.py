@@ -13,7 +13,7 @@ from scipy.optimize import isotonic_regression
 
 from cascade.calibration.checks import check_fittable
 from cascade.calibration.evidence import HeldOut, assign_folds, fit_evidence
-from cascade.calibration.price_path import answered_from
+from cascade.calibration.price_path import answered_from, intervals_of
 from cascade.calibration.ranking import warn_of_weak_confidence
 from cascade.calibration.transitions import count_statistics
 from cascade.core.induction import Decisions, Statistics, solve
@@ -141,9 +141,7 @@ def _walk(
     statistics: Statistics, decisions: Decisions, confidence: FloatArray, correct: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Whether each item is right at each price without a deadline, shape (L, n)."""
-    bins = np.stack(
-        [np.searchsorted(edges, confidence[:, s], side="right") for s, edges in enumerate(statistics.edges)], axis=1
-    )
+    bins = intervals_of(confidence, statistics.edges)
     everyone = np.arange(len(confidence))
     # The fullest set always answers; all bins of the empty one do the same.
     reached = [answered_from(actions, bins) for actions in decisions.actions[:, :, -1].transpose(1, 0, 2)]

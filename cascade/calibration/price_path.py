@@ -93,10 +93,7 @@ class PricePath:
             statistics.append(count_statistics(confidence[outside], correct[outside], requires, prior_accuracy))
             edges = table_edges(statistics[-1])
             kind = np.min_scalar_type(edges.shape[1])
-            found = [
-                np.searchsorted(row, trust, side="right") for row, trust in zip(edges, confidence[part].T, strict=True)
-            ]
-            cells.append(np.stack(found, axis=1).astype(kind))
+            cells.append(intervals_of(confidence[part], edges).astype(kind))
         return cls(times, tuple(statistics), parts, np.concatenate(cells))
 
     def visits(self, prices: Sequence[float], between: Sequence[tuple[Visit, Visit]] | None = None) -> list[Visit]:
@@ -153,6 +150,12 @@ class PricePath:
             or abs(self.mean_ms(low) - self.mean_ms(high)) <= step_ms
             or np.array_equal(low.sets, high.sets)
         )
+
+
+def intervals_of(confidence: FloatArray, edges: FloatArray) -> IntArray:
+    """The interval that every confidence (n, 2**K) lies in at its set, given the inner edges (2**K, F - 1), shape (n, 2**K)."""
+    found = [np.searchsorted(row, trust, side="right") for row, trust in zip(edges, confidence.T, strict=True)]
+    return np.stack(found, axis=1)
 
 
 def answered_from(actions: NDArray[np.int8], cells: NDArray[np.integer]) -> Sets:

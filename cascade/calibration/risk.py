@@ -25,7 +25,7 @@ from cascade.core.outcomes import Outcomes
 from cascade.core.policy import Policy
 from cascade.core.replay import fastest_stage
 from cascade.core.row_marks import digest_of_rows
-from cascade.errors import ConfigurationError, ReusedData
+from cascade.errors import ConfigurationError
 
 _uses: Counter[str] = Counter()
 _counting = threading.Lock()
@@ -116,7 +116,10 @@ def control_risk(
         min_budget_ms=_checked_budget(policy, min_budget_ms),
         abstain_below=abstain_below,
     )
-    _check_fresh(policy, known)
+    if policy.rows is not None:
+        policy.rows.check_fresh(
+            known, "rows that the policy was not fitted on", "set labelled data aside before fitting"
+        )
     members = None if groups is None else group_numbers(groups, known.n_items)
     if members is None and policy.chain is None:
         check_labels(policy, known, stacklevel=3)
@@ -194,14 +197,3 @@ def _checked_budget(policy: Policy, min_budget_ms: float | None) -> float:
             f"expected min_budget_ms of at least {least_ms:.4g}, in which the fastest stage fits, got {min_budget_ms}"
         )
     return float(min_budget_ms)
-
-
-def _check_fresh(policy: Policy, outcomes: Outcomes) -> None:
-    if policy.rows is None:
-        return
-    n_found, n_told = policy.rows.n_reused(outcomes)
-    if policy.rows.is_reused(n_found, n_told):
-        raise ReusedData(
-            f"expected outcomes that nothing was fitted on, got {n_found} of {n_told} rows that the policy was fitted on: "
-            "set labelled data aside before fitting"
-        )

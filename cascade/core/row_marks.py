@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.core.outcomes import Outcomes
+from cascade.errors import ReusedData
 
 MAX_MARKS = 20_000
 """More rows than this are represented by those with the smallest marks."""
@@ -54,10 +55,23 @@ class RowMarks:
         told = marks[marks < np.uint64(self.below)] if self.below < 1 << 64 else marks
         return int(np.isin(told, self.marks).sum()), len(told)
 
-    def is_reused(self, n_found: int, n_told: int) -> bool:
-        """Whether so many known rows are more than rows that merely look alike explain."""
+    def check_fresh(self, outcomes: Outcomes, expected: str, advice: str) -> None:
+        """Raise if outcomes hold more of the fitted rows than rows that merely look alike explain.
+
+        Parameters
+        ----------
+        outcomes : Outcomes
+        expected, advice : str
+            What they should be, and what to do.
+
+        Raises
+        ------
+        ReusedData
+        """
+        n_found, n_told = self.n_reused(outcomes)
         alike = self.repeated * n_told
-        return bool(n_found > alike + _STANDARD_ERRORS * np.sqrt(alike))
+        if n_found > alike + _STANDARD_ERRORS * np.sqrt(alike):
+            raise ReusedData(f"expected {expected}, got {n_found} of {n_told} that are known: {advice}")
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, ready for JSON."""

@@ -174,7 +174,7 @@ def test_a_confidence_that_ranks_nothing_is_pointed_out():
         ({"max_loss": -0.1}, ConfigurationError, "max_loss in"),
         ({"check_share": 0.01}, DataError, "wait for more feedback"),
         ({"check_share": 0.99}, DataError, "wait for more feedback"),
-        ({"earlier": drawn(600, 2)}, ReusedData, "not among the outcomes"),
+        ({"earlier": drawn(600, 2)}, ReusedData, "not among the earlier items"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(keywords, error, message):

@@ -8,6 +8,7 @@ import pytest
 from cascade.core import row_marks
 from cascade.core.outcomes import Outcomes
 from cascade.core.row_marks import RowMarks, digest_of_rows, marks_of_rows
+from cascade.errors import ReusedData
 
 
 def some_scores(n, seed=0):
@@ -23,8 +24,13 @@ def some_answers(n, seed=0, n_values=20):
 
 
 def found(marks, outcomes):
+    """How many known rows, of how many that can be told, and whether that is refused."""
     n_found, n_told = marks.n_reused(outcomes)
-    return n_found, n_told, marks.is_reused(n_found, n_told)
+    try:
+        marks.check_fresh(outcomes, "fresh rows", "draw others")
+    except ReusedData:
+        return n_found, n_told, True
+    return n_found, n_told, False
 
 
 def test_every_row_that_was_kept_is_known_again_in_any_order():
@@ -32,6 +38,13 @@ def test_every_row_that_was_kept_is_known_again_in_any_order():
     marks = marks_of_rows(outcomes.take(np.arange(100)))
     assert found(marks, outcomes.take(np.random.default_rng(1).permutation(300))) == (100, 300, True)
     assert found(marks, outcomes.take(np.arange(100, 300))) == (0, 200, False)
+
+
+def test_rows_that_are_known_are_refused_with_what_to_do():
+    outcomes = some_scores(30)
+    marks = marks_of_rows(outcomes.take(np.arange(12)))
+    with pytest.raises(ReusedData, match="^expected fresh rows, got 12 of 30 that are known: draw others$"):
+        marks.check_fresh(outcomes, "fresh rows", "draw others")
 
 
 @pytest.mark.parametrize("part", ["labels", "log_probs"])
