@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from harness.datasets import cifar10
@@ -16,6 +17,7 @@ from cascade.core.policy import Policy
 from cascade.core.service import ServiceTable
 from cascade.scheduling.messages import Decides
 from cascade.scheduling.scheduler import Scheduler
+from cascade.simulation.baselines.base import Frame
 from cascade.simulation.baselines.chains import Chain, TunedChain, pareto_chains
 from cascade.simulation.baselines.gear_plan import Gear, GearPlan
 from cascade.simulation.baselines.gear_planner import planned_gears
@@ -34,8 +36,8 @@ N_CHAINS = 12
 STATIC_AT = {"dear": 1.0, "middle": 0.5, "cheap": 0.2}
 """Operating points of the static cascades: share of the way from the cheapest chain to the most accurate one, in time."""
 GEAR_LOADS = (*LOADS, 6.0)
-WINDOW_MS = 200.0
-"""In which arrivals are counted; 500 and 1000 ms were no better for the rules that count them."""
+WINDOW_MS, SWITCHING_HEADROOM = 100.0, 0.5
+"""What was best for the rules that count arrivals, over windows of 50 to 500 ms and shares of 0.5 to 1."""
 NEXUS = ", Nexus drop"
 """Ends the names of rules that drop heads which force small batches; the others drop only what is late."""
 
@@ -98,11 +100,12 @@ class Contender:
 def contenders(ready: Prepared, slo: str) -> dict[str, Contender]:
     """Cascade first, then the published rules, those with a plan planned for this SLO."""
     service, own, pooled = ready.service, ready.own, ready.pooled
+    switching = partial(ModelSwitching, service, ready.accuracy, window_ms=WINDOW_MS, headroom=SWITCHING_HEADROOM)
     found = {
         OURS: Contender(partial(Scheduler, ready.policy), pooled.served),
         "largest": Contender(partial(SingleModel, service, service.n_stages - 1), own.served),
         "smallest": Contender(partial(SingleModel, service, 0), own.served),
-        "switching": Contender(partial(ModelSwitching, service, ready.accuracy, window_ms=WINDOW_MS), own.served),
+        "switching": Contender(switching, own.served),
         f"smallest{NEXUS}": Contender(partial(SingleModel, service, 0, drop="small batches"), own.served),
         "slackfit": Contender(partial(SlackFit, service, ready.accuracy), own.served),
     }
@@ -110,17 +113,19 @@ def contenders(ready: Prepared, slo: str) -> dict[str, Contender]:
         for name, share in STATIC_AT.items():
             make = partial(StaticCascade, service, answers.chain_at(share))
             found[f"{prefix}static {name}"] = Contender(make, answers.served)
-        make_gears = partial(GearPlan, service, gears_for(service, answers, slo), window_ms=WINDOW_MS)
-        found[f"{prefix}gears"] = Contender(make_gears, answers.served)
-        found[f"{prefix}gears{NEXUS}"] = Contender(partial(make_gears, drop="small batches"), answers.served)
+        gears = gears_for(service, answers, slo)
+        found[f"{prefix}gears"] = Contender(partial(GearPlan, service, gears, window_ms=WINDOW_MS), answers.served)
+    gears = gears_for(service, pooled, slo, drop="small batches")
+    make = partial(GearPlan, service, gears, window_ms=WINDOW_MS, drop="small batches")
+    found[f"pooled gears{NEXUS}"] = Contender(make, pooled.served)
     return found
 
 
-def gears_for(service: ServiceTable, answers: Answers, slo: str) -> list[Gear]:
+def gears_for(service: ServiceTable, answers: Answers, slo: str, **frame: Unpack[Frame]) -> list[Gear]:
     """The plan for an SLO, from the half that fits."""
     rates = [load * capacity_rps(service) for load in GEAR_LOADS]
     chains = [tuned.chain for tuned in answers.chains]
-    return planned_gears(chains, answers.fit, ServiceTimes(service, JITTER), rates, budget_ms=SLOS[slo])
+    return planned_gears(chains, answers.fit, ServiceTimes(service, JITTER), rates, budget_ms=SLOS[slo], **frame)
 
 
 def served(ready: Prepared, contender: Contender, cell: Cell, seed: int) -> Report:

@@ -19,7 +19,7 @@ from cascade.simulation.baselines.chains import Chain
 
 @dataclass(frozen=True, slots=True)
 class Gear:
-    """The chain that serves arrival rates up to ``up_to_rps``, in requests per second and lane."""
+    """The chain that serves arrival rates up to ``up_to_rps``, in requests per second."""
 
     up_to_rps: float
     chain: Chain
@@ -60,7 +60,7 @@ class GearPlan(ChainRule):
     def _arrive(self, event: Arrived, now_ms: float) -> None:
         super()._arrive(event, now_ms)
         self._rate.arrived(now_ms)
-        at = bisect_left(self._limits, self._rate.at(now_ms) / len(self._lanes))
+        at = bisect_left(self._limits, self._rate.at(now_ms))
         self._now = self._gears[min(at, len(self._gears) - 1)].chain
 
     def _chain(self) -> Chain:

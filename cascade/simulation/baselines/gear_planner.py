@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Unpack
 
 from cascade.errors import ConfigurationError
+from cascade.simulation.baselines.base import Frame
 from cascade.simulation.baselines.chains import Chain
 from cascade.simulation.baselines.gear_plan import Gear
 from cascade.simulation.baselines.static_cascade import StaticCascade
@@ -21,11 +23,11 @@ def planned_gears(
     rates_rps: Sequence[float],
     *,
     budget_ms: float | Mapping[float, float],
-    n_requests: int = 2000,
-    max_batch: int = 32,
+    n_requests: int = 1500,
     seed: int = 0,
+    **frame: Unpack[Frame],
 ) -> list[Gear]:
-    """For each rate the chain with the highest effective accuracy under Poisson arrivals on one lane.
+    """For each rate the chain with the highest effective accuracy under Poisson arrivals.
 
     Parameters
     ----------
@@ -40,8 +42,9 @@ def planned_gears(
         As in `Asked`.
     n_requests : int
         Length of each trial.
-    max_batch : int
     seed : int
+    **frame
+        As in `Frame`: as the chains will be served.
 
     Returns
     -------
@@ -52,6 +55,10 @@ def planned_gears(
     ------
     ConfigurationError
         If there is no chain.
+
+    Notes
+    -----
+    No chain is tried that is more than one step dearer than the one chosen for the rate below.
 
     References
     ----------
@@ -65,8 +72,15 @@ def planned_gears(
         workload = poisson(
             rate_rps, 1000.0 * n_requests / rate_rps, n_items=recorded.n_items, budget_ms=budget_ms, seed=seed
         )
-        rule = StaticCascade(service_times.table, chain, max_batch=max_batch)
-        return run(rule, workload, recorded, service_times, n_lanes=1, seed=seed).effective_accuracy
+        rule = StaticCascade(service_times.table, chain, **frame)
+        n_lanes = frame.get("n_lanes", 1)
+        return run(rule, workload, recorded, service_times, n_lanes=n_lanes, seed=seed).effective_accuracy
 
-    # The same seed asks the same items of every chain, so that chains differ by what they do, not by luck.
-    return [Gear(rate, max(chains, key=lambda chain: effective_accuracy(chain, rate))) for rate in rates_rps]
+    gears, candidates = [], list(chains)
+    for rate_rps in rates_rps:
+        # The same seed asks the same items of every chain, so that chains differ by what they do, not by luck.
+        reached = [effective_accuracy(chain, rate_rps) for chain in candidates]
+        best = reached.index(max(reached))
+        gears.append(Gear(rate_rps, candidates[best]))
+        candidates = candidates[: best + 2]
+    return gears
