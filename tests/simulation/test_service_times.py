@@ -55,6 +55,11 @@ def test_slow_periods_that_overlap_multiply():
     assert [drawn.duration_ms(0, 0, 1, now_ms) for now_ms in (5.0, 15.0, 25.0, 35.0)] == [4.0, 6.0, 3.0, 2.0]
 
 
+def test_between_two_slow_periods_times_are_as_usual():
+    drawn = ServiceTimes(TABLE, jitter=0.0, slowdowns=(SlowDown(0.0, 10.0, 2.0), SlowDown(20.0, 30.0, 3.0))).drawn(0)
+    assert [drawn.duration_ms(0, 0, 1, now_ms) for now_ms in (9.0, 10.0, 19.0, 20.0)] == [4.0, 2.0, 2.0, 6.0]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -56,6 +56,13 @@ def test_under_much_load_it_takes_lanes_and_batches():
     assert next(row for row in tuning.tried if row.setting == Setting(1, 1, 0.8)).behind > 0.1
 
 
+def test_another_lane_is_taken_where_it_gains_more_than_chance():
+    tuning = tuned(500.0, max_batches=(1,), n_repeats=1)
+    assert [row.attains for row in tuning.tried] == [True, True]
+    assert tuning.tried[1].behind > tuning.tried[1].behind_error > 0.0
+    assert tuning.n_lanes == 2
+
+
 def test_what_is_shown_of_a_setting_is_what_its_simulations_give():
     policy, outcomes = ladder()
     workload = poisson(300.0, 1000.0, n_items=200, budget_ms=40.0, seed=2)
