@@ -106,7 +106,10 @@ def workload():
 
 @pytest.fixture(scope="session")
 def two_stages():
-    """Eight items, two stages: confidence of item i from set s is i / 10 + s / 100; with stage 1 it is right, without it wrong; no set, which nobody may ask, is right."""
+    """Eight items, two stages: confidence of item i from set s is i / 10 + s / 100.
+
+    Answers from stage 1 are right, those from stage 0 alone wrong, and that of the empty set, which nobody may ask for, right.
+    """
     items, sets = np.arange(8)[:, None], np.arange(4)[None, :]
     return Recorded(items / 10 + sets / 100, np.broadcast_to(sets != 1, (8, 4)).copy())
 
