@@ -28,39 +28,12 @@ from cascade.scheduling.messages import (
     Run,
 )
 from cascade.scheduling.service_times import Times
+from cascade.simulation.baselines.batching import Batch, Queued, largest_batch, n_forcing_small
 
 _BUDGET_MEMORY = 0.05
 """Weight of the newest budget in their running mean."""
 _LONGEST_BUDGET_MS = 10_000.0
-
-
-class Queued:
-    """One request that has not ended.
-
-    Attributes
-    ----------
-    request : int
-    deadline_ms : float
-    order : tuple
-        Requests are served in the order of these: class, deadline, arrival.
-    evidence_set : int
-        Bit mask of the stages that have run for it.
-    confidence : float
-        Of the answer from them.
-    has_ended : bool
-        Cancelled while a stage ran for it.
-    """
-
-    __slots__ = ("confidence", "deadline_ms", "evidence_set", "has_ended", "order", "request")
-
-    def __init__(self, event: Arrived, number: int) -> None:
-        self.request, self.deadline_ms = event.request, event.deadline_ms
-        self.order = (int(event.priority), event.deadline_ms, number)
-        self.evidence_set, self.confidence = 0, 0.0
-        self.has_ended = False
-
-    def __lt__(self, other: Queued) -> bool:
-        return self.order < other.order
+_BORROWED = Batch(-1, [], "")
 
 
 class Frame(TypedDict, total=False):
@@ -97,26 +70,30 @@ class Baseline(ABC):
     Raises
     ------
     ConfigurationError
-        If a number is below 1, or the table knows no such quantile.
+        If a number is below 1, ``drop`` is neither, or the table knows no such quantile.
     """
 
     def __init__(self, service: ServiceTable, **frame: Unpack[Frame]) -> None:
         n_lanes, max_batch, level = frame.get("n_lanes", 1), frame.get("max_batch", 32), frame.get("level", 0.99)
         if n_lanes < 1 or max_batch < 1:
             raise ConfigurationError(f"expected n_lanes and max_batch of at least 1, got {n_lanes} and {max_batch}")
+        drop = frame.get("drop", "late")
+        if drop not in {"late", "small batches"}:
+            raise ConfigurationError(f'expected drop="late" or drop="small batches", got {drop!r}')
         self._times = Times(service, level, max_batch)
         self._queue: list[Queued] = []
         self._alive: dict[int, Queued] = {}
         self._pending: list[Command] = []
-        # Of each lane: the stage and the batch that run on it; empty where it is borrowed, None where it is idle.
-        self._lanes: list[tuple[int, list[Queued]] | None] = [None] * n_lanes
+        # What runs on each lane, None where it is idle.
+        self._lanes: list[Batch | None] = [None] * n_lanes
         self._n_arrived = 0
+        # Of late, for rules that size batches beforehand.
         self._mean_budget_ms = 0.0
-        self._drops_small = frame.get("drop", "late") == "small batches"
+        self._drops_small = drop == "small batches"
 
     @abstractmethod
-    def _next_batch(self, now_ms: float) -> tuple[int, list[Queued]] | None:
-        """The stage to run on an idle lane and the requests, still in the queue, to run it for; drops what is too late."""
+    def _next_batch(self, now_ms: float) -> Batch | None:
+        """What to run on an idle lane, its requests still in the queue; drops what is too late."""
 
     def _is_done(self, item: Queued) -> bool:
         """Whether a request is answered from what has run for it; where a rule says nothing else, one stage is enough."""
@@ -134,7 +111,7 @@ class Baseline(ABC):
             case Cancelled():
                 self._cancel(event.request)
             case Borrowed():
-                self._lanes[event.lane] = (-1, [])
+                self._lanes[event.lane] = _BORROWED
             case Returned():
                 self._lanes[event.lane] = None
 
@@ -146,11 +123,11 @@ class Baseline(ABC):
             found = self._next_batch(now_ms) if self._queue else None
             if found is None:
                 break
-            stage, items = found
-            taken = set(items)
+            taken = set(found.items)
             self._queue = [item for item in self._queue if item not in taken]
-            self._lanes[lane] = stage, items
-            self._pending.append(Run(lane, stage, tuple(item.request for item in items), 0.0, self._closed_by(items)))
+            self._lanes[lane] = found
+            requests = tuple(item.request for item in found.items)
+            self._pending.append(Run(lane, found.stage, requests, 0.0, found.closed_by))
         commands, self._pending = self._pending, []
         return commands
 
@@ -174,11 +151,10 @@ class Baseline(ABC):
         running = self._lanes[event.lane]
         assert running is not None
         self._lanes[event.lane] = None
-        stage, items = running
-        for item, confidence in zip(items, event.confidences, strict=True):
+        for item, confidence in zip(running.items, event.confidences, strict=True):
             if item.has_ended:
                 continue
-            item.evidence_set |= 1 << stage
+            item.evidence_set |= 1 << running.stage
             item.confidence = confidence
             if self._is_done(item):
                 self._answer(item, is_degraded=False)
@@ -189,7 +165,7 @@ class Baseline(ABC):
         running = self._lanes[lane]
         assert running is not None
         self._lanes[lane] = None
-        for item in running[1]:
+        for item in running.items:
             if not item.has_ended:
                 self._give_up(item, "failed", "the stage failed")
 
@@ -221,7 +197,7 @@ class Baseline(ABC):
         del queue[:n_late]
         return bool(queue)
 
-    def _batch(self, items: Sequence[Queued], stage: int, now_ms: float) -> list[Queued]:
+    def _batch(self, items: Sequence[Queued], stage: int, now_ms: float) -> Batch:
         """The next batch of those that want a stage, in the order of service; the first of them is in time alone."""
         upper_ms = self._times.upper_ms[stage]
         if self._drops_small:
@@ -232,62 +208,10 @@ class Baseline(ABC):
                     self._give_up(item, "shed", "dropped so that the others run in a large batch")
                 items = items[n_small:]
                 self._queue = [item for item in self._queue if item not in dropped]
-        return largest_batch(items, upper_ms, now_ms)
+        n = largest_batch(items, upper_ms, now_ms)
+        closed_by = "nobody else" if n == len(items) else "limit" if n == self._times.max_batch else "deadline"
+        return Batch(stage, list(items[:n]), closed_by)
 
     def _sustained_batch(self, stage: int) -> int:
         """The largest batch that takes half of the mean budget: a request may wait for one before its own begins."""
         return max(bisect_right(self._times.upper_ms[stage], 0.5 * self._mean_budget_ms) - 1, 1)
-
-    def _closed_by(self, items: list[Queued]) -> str:
-        if len(items) == self._times.max_batch:
-            return "limit"
-        return "deadline" if self._queue else "nobody else"
-
-
-def largest_batch(items: Sequence[Queued], upper_ms: Sequence[float], now_ms: float) -> list[Queued]:
-    """The first of the items with as many of those behind it as are all in time together.
-
-    Parameters
-    ----------
-    items : sequence of Queued
-        At least one, in the order of service.
-    upper_ms : sequence of float
-        Worst-case time of a batch, by its size; its last entry is of the largest batch.
-    now_ms : float
-
-    References
-    ----------
-    A. Gujarati, R. Karimi, S. Alzayat, W. Hao, A. Kaufmann, Y. Vigfusson, J. Mace, 2020. Serving DNNs like Clockwork:
-    Performance Predictability from the Bottom Up. OSDI.
-    """
-    n, earliest_ms = 1, items[0].deadline_ms
-    limit = min(len(items), len(upper_ms) - 1)
-    while n < limit:
-        earliest_ms = min(earliest_ms, items[n].deadline_ms)
-        if now_ms + upper_ms[n + 1] > earliest_ms:
-            break
-        n += 1
-    return list(items[:n])
-
-
-def n_forcing_small(items: Sequence[Queued], upper_ms: Sequence[float], wanted: int, now_ms: float) -> int:
-    """How many of the first items to drop so that the next one has time for a batch of ``wanted``, or of all that are left.
-
-    Parameters
-    ----------
-    items : sequence of Queued
-        In the order of service.
-    upper_ms : sequence of float
-        Worst-case time of a batch, by its size.
-    wanted : int
-    now_ms : float
-
-    References
-    ----------
-    H. Shen, L. Chen, Y. Jin, L. Zhao, B. Kong, M. Philipose, A. Krishnamurthy, R. Sundaram, 2019. Nexus: A GPU Cluster
-    Engine for Accelerating DNN-Based Video Analysis. SOSP.
-    """
-    for first, item in enumerate(items):
-        if now_ms + upper_ms[min(wanted, len(items) - first)] <= item.deadline_ms:
-            return first
-    return 0

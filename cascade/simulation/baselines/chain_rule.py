@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from cascade.simulation.baselines.base import Baseline, Queued
+from cascade.simulation.baselines.base import Baseline
+from cascade.simulation.baselines.batching import Batch, Queued
 from cascade.simulation.baselines.chains import Chain
 
 
@@ -18,7 +19,7 @@ class ChainRule(Baseline):
     def _chain(self) -> Chain:
         """The chain of now."""
 
-    def _next_batch(self, now_ms: float) -> tuple[int, list[Queued]] | None:
+    def _next_batch(self, now_ms: float) -> Batch | None:
         chain, queue = self._chain(), self._queue
         upper_ms = self._times.upper_ms
         while queue:
@@ -30,7 +31,7 @@ class ChainRule(Baseline):
                 self._give_up(head, "expired", "not even alone it would be in time")
             else:
                 same = [item for item in queue if chain.next_stage(item.evidence_set, item.confidence) == stage]
-                return stage, self._batch(same, stage, now_ms)
+                return self._batch(same, stage, now_ms)
             del queue[0]
         return None
 

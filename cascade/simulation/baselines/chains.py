@@ -67,6 +67,11 @@ class Chain:
             return None
         return self.stages[at + 1]
 
+    def check_stages(self, n_stages: int) -> None:
+        """Raise `ConfigurationError` if it runs a stage that there is not."""
+        if self.stages[-1] >= n_stages:
+            raise ConfigurationError(f"expected a chain over {n_stages} stages, counted from 0, got {self.stages}")
+
 
 @dataclass(frozen=True, slots=True)
 class TunedChain:

@@ -40,10 +40,20 @@ class GearPlan(ChainRule):
     **frame
         As in `Frame`.
 
+    Raises
+    ------
+    ConfigurationError
+        If there is no gear, their rates do not ascend, a chain runs a stage that there is not, or the window is not above 0.
+
     References
     ----------
     F. Kossmann, Z. Wu, A. Turk, N. Tatbul, L. Cao, S. Madden, 2024. CascadeServe: Unlocking Model Cascades for Inference
     Serving. arXiv:2406.14424.
+
+    Examples
+    --------
+    >>> gears = [Gear(100.0, Chain((0, 1), (0.9,))), Gear(400.0, Chain((0,), ()))]
+    >>> rule = GearPlan(ServiceTable.from_costs([1.0, 4.0]), gears)
     """
 
     def __init__(
@@ -53,6 +63,8 @@ class GearPlan(ChainRule):
         limits = [gear.up_to_rps for gear in gears]
         if not limits or not all(low < high for low, high in pairwise(limits)):
             raise ConfigurationError(f"expected gears whose rates ascend, got {limits}")
+        for gear in gears:
+            gear.chain.check_stages(service.n_stages)
         self._gears, self._limits = list(gears), limits
         self._rate = ArrivalRate(window_ms)
         self._now = gears[0].chain

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from cascade.core.service import ServiceTable
+from cascade.errors import ConfigurationError
 from cascade.scheduling.messages import Arrived
 from cascade.simulation.baselines.arrival_rate import ArrivalRate
-from cascade.simulation.baselines.base import Baseline, Frame, Queued
+from cascade.simulation.baselines.base import Baseline, Frame
+from cascade.simulation.baselines.batching import Batch
 from cascade.simulation.baselines.checks import checked_accuracy
 
 
@@ -30,9 +32,22 @@ class ModelSwitching(Baseline):
     **frame
         As in `Frame`.
 
+    Raises
+    ------
+    ConfigurationError
+        If accuracies are missing or outside [0, 1], or the window or the headroom is not above 0.
+
     References
     ----------
     F. Romero, Q. Li, N. J. Yadwadkar, C. Kozyrakis, 2021. INFaaS: Automated Model-less Inference Serving. USENIX ATC.
+
+    Examples
+    --------
+    >>> from cascade.scheduling.messages import Arrived
+    >>> rule = ModelSwitching(ServiceTable.from_costs([1.0, 4.0]), [0.7, 0.9])
+    >>> rule.handle(Arrived(0, deadline_ms=10.0), 0.0)
+    >>> rule.poll(0.0)[0].stage
+    1
     """
 
     def __init__(
@@ -45,6 +60,8 @@ class ModelSwitching(Baseline):
         **frame: Unpack[Frame],
     ) -> None:
         super().__init__(service, **frame)
+        if not headroom > 0.0:
+            raise ConfigurationError(f"expected headroom above 0, such as 0.8, got {headroom}")
         given = checked_accuracy(accuracy, service.n_stages)
         self._by_accuracy = sorted(range(service.n_stages), key=lambda j: -given[j])
         self._shortest_ms = min(upper_ms[1] for upper_ms in self._times.upper_ms)
@@ -54,7 +71,7 @@ class ModelSwitching(Baseline):
         super()._arrive(event, now_ms)
         self._rate.arrived(now_ms)
 
-    def _next_batch(self, now_ms: float) -> tuple[int, list[Queued]] | None:
+    def _next_batch(self, now_ms: float) -> Batch | None:
         if not self._drop_late(now_ms, self._shortest_ms):
             return None
         left_ms = self._queue[0].deadline_ms - now_ms
@@ -65,7 +82,7 @@ class ModelSwitching(Baseline):
         stage = next(able, None)
         if stage is None:
             stage = max(in_time, key=self._throughput_rps)
-        return stage, self._batch(self._queue, stage, now_ms)
+        return self._batch(self._queue, stage, now_ms)
 
     def _throughput_rps(self, stage: int) -> float:
         n = self._sustained_batch(stage)

@@ -6,7 +6,8 @@ from typing import Unpack
 
 from cascade.core.service import ServiceTable
 from cascade.errors import ConfigurationError
-from cascade.simulation.baselines.base import Baseline, Frame, Queued
+from cascade.simulation.baselines.base import Baseline, Frame
+from cascade.simulation.baselines.batching import Batch
 
 
 class SingleModel(Baseline):
@@ -21,6 +22,11 @@ class SingleModel(Baseline):
         0 for the smallest, ``service.n_stages - 1`` for the largest of a ladder.
     **frame
         As in `Frame`.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such stage.
 
     References
     ----------
@@ -42,7 +48,7 @@ class SingleModel(Baseline):
             raise ConfigurationError(f"expected one of {service.n_stages} stages, counted from 0, got {stage}")
         self._stage = stage
 
-    def _next_batch(self, now_ms: float) -> tuple[int, list[Queued]] | None:
+    def _next_batch(self, now_ms: float) -> Batch | None:
         if not self._drop_late(now_ms, self._times.upper_ms[self._stage][1]):
             return None
-        return self._stage, self._batch(self._queue, self._stage, now_ms)
+        return self._batch(self._queue, self._stage, now_ms)

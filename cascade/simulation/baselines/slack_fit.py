@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from cascade.core.service import ServiceTable
-from cascade.simulation.baselines.base import Baseline, Frame, Queued, largest_batch
+from cascade.simulation.baselines.base import Baseline, Frame
+from cascade.simulation.baselines.batching import Batch, largest_batch
 from cascade.simulation.baselines.checks import checked_accuracy
 
 
@@ -24,10 +25,23 @@ class SlackFit(Baseline):
     **frame
         As in `Frame`.
 
+    Raises
+    ------
+    ConfigurationError
+        If accuracies are missing or outside [0, 1].
+
     References
     ----------
     A. Khare, D. Garg, S. Kalra, S. Grandhi, I. Stoica, A. Tumanov, 2023. SuperServe: Fine-Grained Inference Serving for
     Unpredictable Workloads. arXiv:2312.16733.
+
+    Examples
+    --------
+    >>> from cascade.scheduling.messages import Arrived
+    >>> rule = SlackFit(ServiceTable.from_costs([1.0, 4.0]), [0.7, 0.9])
+    >>> rule.handle(Arrived(0, deadline_ms=3.0), 0.0)
+    >>> rule.poll(0.0)[0].stage
+    0
     """
 
     def __init__(self, service: ServiceTable, accuracy: Sequence[float], **frame: Unpack[Frame]) -> None:
@@ -35,15 +49,15 @@ class SlackFit(Baseline):
         self._accuracy = checked_accuracy(accuracy, service.n_stages)
         self._shortest_ms = min(upper_ms[1] for upper_ms in self._times.upper_ms)
 
-    def _next_batch(self, now_ms: float) -> tuple[int, list[Queued]] | None:
+    def _next_batch(self, now_ms: float) -> Batch | None:
         if not self._drop_late(now_ms, self._shortest_ms):
             return None
         best, chosen = (0.0, 0.0), -1
         for stage, upper_ms in enumerate(self._times.upper_ms):
             if now_ms + upper_ms[1] > self._queue[0].deadline_ms:
                 continue
-            n = len(largest_batch(self._queue, upper_ms, now_ms))
+            n = largest_batch(self._queue, upper_ms, now_ms)
             worth = (self._accuracy[stage] * n, -upper_ms[n])
             if chosen < 0 or worth > best:
                 best, chosen = worth, stage
-        return chosen, self._batch(self._queue, chosen, now_ms)
+        return self._batch(self._queue, chosen, now_ms)
