@@ -4,7 +4,7 @@ In virtual time: four residual networks on CIFAR-10 with their measured service 
 contender, the other half is asked for. A cell is one combination of
 
 SLO      15, 50 or 200 ms for every request, or a third of the requests each ("mixed")
-traffic  Poisson; bursty (gamma, coefficient of variation 4); MMPP (half the rate for 2 s, twice the rate for 1 s, on average); the Azure trace,
+traffic  Poisson; bursty (gamma, coefficient of variation 4); MMPP (half the rate for 1 s, twice the rate for 0.5 s, on average); the Azure trace,
          a part of it compressed to the rate
 load     arrival rate over what the largest network can carry in batches of 32
 spikes   with 5 % jitter alone, or also with 0.5 % of the batches taking twice as long

@@ -24,9 +24,9 @@ FEW_LOADS = (0.3, 1.0, 2.0, 3.0)
 LOADS = (0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0)
 JITTER, SPIKE_SHARE, SPIKE_FACTOR = 0.05, 0.005, 2.0
 BURSTY_CV = 4.0
-MMPP_RATES, MMPP_STAY_MS = (0.5, 2.0), (2000.0, 1000.0)
+MMPP_RATES, MMPP_STAY_MS = (0.5, 2.0), (1000.0, 500.0)
 """Rates as multiples of the mean, and how long each lasts."""
-N_REQUESTS, SHORTEST_MS = 2500, 4000.0
+N_REQUESTS, SHORTEST_MS = 2000, 6000.0
 FULL_BATCH = 32
 
 
@@ -67,7 +67,7 @@ def service_times(service: ServiceTable, cell: Cell) -> ServiceTimes:
 
 
 def workload(cell: Cell, service: ServiceTable, n_items: int, seed: int, trace_ms: np.ndarray) -> Workload:
-    """The requests of a cell, at least 2500 on average; of the trace, as many in a row from a place that the seed draws."""
+    """The requests of a cell, at least 2000 on average; of the trace, as many in a row from a place that the seed draws."""
     rate = cell.load * capacity_rps(service)
     duration_ms = max(1000.0 * N_REQUESTS / rate, SHORTEST_MS)
     asked = {"n_items": n_items, "budget_ms": SLOS[cell.slo], "seed": seed}
