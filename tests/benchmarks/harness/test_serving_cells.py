@@ -14,7 +14,7 @@ TRACE_MS = np.cumsum(np.random.default_rng(0).exponential(180.0, 20_000))
 def test_requests_arrive_at_the_load_times_what_the_largest_model_carries(traffic, load):
     offered = workload(Cell("50", traffic, load, False), SERVICE, 10, 0, TRACE_MS)
     assert offered.mean_rate_rps == pytest.approx(load * capacity_rps(SERVICE), rel=0.25)
-    assert offered.n_requests >= 2000
+    assert offered.n_requests >= 1800
 
 
 def test_other_seeds_get_other_parts_of_the_trace():
