@@ -6,7 +6,11 @@
     ├── ConfigurationError (ValueError)      the set-up: change the arguments
     │   ├── PolicyMismatch                   a policy fitted on other stages
     │   ├── CorruptPolicy                    a policy file that cannot be read
-    │   └── MissingExtra (ImportError)       an optional dependency is not installed
+    │   ├── MissingExtra (ImportError)       an optional dependency is not installed
+    │   └── NotPicklable (TypeError)         a predictor is to be sent to another process
+    ├── Unavailable (RuntimeError)           the predictor: make one that is open, in this process
+    │   ├── PredictorClosed                  it was closed
+    │   └── ForkedPredictor                  the process was forked after its stages had used a device
     ├── DataError (ValueError)               the data: change the inputs or the labels
     │   ├── InputMismatch                    shape or dtype differs from what was fitted
     │   ├── NotFinite                        NaN or infinity where a number is needed
@@ -16,7 +20,10 @@
     │   ├── NotCertifiable                   the data do not prove the promise
     │   └── ReusedData                       rows that were fitted on are to prove something
     ├── OverloadError                        the load: allow more time or send less
-    │   └── BudgetTooSmall (TimeoutError)    not even the fastest stage fits the budget
+    │   ├── BudgetTooSmall (TimeoutError)    not even the fastest stage fits the budget
+    │   ├── Rejected                         refused on arrival: too many wait, or it would be late
+    │   ├── Shed                             given up so that others are in time
+    │   └── Expired (TimeoutError)           too late to start by the time a lane was free
     └── StageError (RuntimeError)            a model: look at the cause
         └── StageOutputError                 a model returned something unusable
 
@@ -51,6 +58,22 @@ class CorruptPolicy(ConfigurationError):
 
 class MissingExtra(ConfigurationError, ImportError):
     """An optional dependency is needed; the message names the extra to install."""
+
+
+class NotPicklable(ConfigurationError, TypeError):
+    """A predictor holds models, threads and locks, which no other process can be sent."""
+
+
+class Unavailable(CascadeError, RuntimeError):
+    """The predictor takes no requests."""
+
+
+class PredictorClosed(Unavailable):
+    """The predictor was closed before the request came, or before it could be answered."""
+
+
+class ForkedPredictor(Unavailable):
+    """The process was forked after the stages had used a device, which the child cannot use."""
 
 
 class DataError(CascadeError, ValueError):
@@ -91,6 +114,18 @@ class OverloadError(CascadeError):
 
 class BudgetTooSmall(OverloadError, TimeoutError):
     """Not even the fastest stage fits into the time that is left."""
+
+
+class Rejected(OverloadError):
+    """The request was refused on arrival: too many wait already, or it could not be answered in time."""
+
+
+class Shed(OverloadError):
+    """The request was given up so that more of the others are answered in time."""
+
+
+class Expired(OverloadError, TimeoutError):
+    """The request waited until it was too late to start."""
 
 
 class StageError(CascadeError, RuntimeError):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Any, Self
+from weakref import finalize
 
 import numpy as np
 
@@ -20,24 +20,22 @@ from cascade.profiling.local import local_service
 from cascade.profiling.profile import profile
 from cascade.profiling.stamp import current_stamp, stamp_mismatch
 from cascade.runtime.answering import Answering
-from cascade.runtime.auditing import auditor_of
+from cascade.runtime.auditing import AuditSettings, auditor_of
 from cascade.runtime.feedback import Feedback
-from cascade.runtime.lane import LEAVE_THREADS, Lane
+from cascade.runtime.guard import Strictness
+from cascade.runtime.lifetime import Lifetime
 from cascade.runtime.ready import ReadyPolicy
 from cascade.runtime.request import InputCheck, checked_terms, sample_inputs
 from cascade.runtime.serving import Server
+from cascade.runtime.starting import LaneSettings, engine_for
+from cascade.runtime.warming import run_first_requests
 from cascade.runtime.watch import drift_watcher_of
-from cascade.runtime.wiring import (
-    bound_policy,
-    followed_policy,
-    run_first_requests,
-    terms_under,
-)
+from cascade.runtime.wiring import bound_policy, followed_policy, terms_under
 from cascade.stages.base import RunnableStage
 from cascade.telemetry.counters import Counters
 
 
-class Predictor(Answering, Feedback):
+class Predictor(Answering, Feedback, Lifetime):
     """Answers requests with the most accurate path through the stages that fits the time left.
 
     Parameters
@@ -83,6 +81,20 @@ class Predictor(Answering, Feedback):
         Otherwise they wait for `run_audits`.
     drift_window : int
         Answers that `drift` compares with as many earlier ones; 0 keeps none.
+    lanes : int
+        Threads that run stages for requests that queue, all at once: stages must allow that. On a CUDA device each has a stream.
+    max_batch : int
+        Most requests that run together.
+    max_waiting : int
+        Most requests that wait; more are `Rejected`.
+    headroom : float
+        Share of the lanes' time, in (0, 1], that is planned under load; the rest is for what takes longer than its mean.
+    machine_share : float
+        Share of this machine, in (0, 1], that is this process's: ``1 / N`` for N worker processes that serve at once. Where a
+        lane then has less than a core, or shares a device, ``headroom`` is cut by as much.
+    strict, strict_miss_rate
+        Whether single requests are answered by their deadline even while a stage still runs, and the share, in (0, 1), of these
+        that may be late nevertheless.
 
     Raises
     ------
@@ -98,7 +110,8 @@ class Predictor(Answering, Feedback):
 
     Notes
     -----
-    Safe to call from many threads; the stages run for one caller at a time.
+    Safe to call from many threads. Threads of its own start with the first request that has to queue. After a fork the child
+    starts afresh, without the requests that were in progress.
     """
 
     def __init__(
@@ -123,34 +136,48 @@ class Predictor(Answering, Feedback):
         audit_seed: int | np.random.Generator = 0,
         audit_in_background: bool = True,
         drift_window: int = 0,
+        lanes: int = 1,
+        max_batch: int = 32,
+        max_waiting: int = 1024,
+        headroom: float = 0.8,
+        machine_share: float = 1.0,
+        strict: bool = False,
+        strict_miss_rate: float = 0.001,
     ) -> None:
         if cache is not None:
             raise ConfigurationError(f"expected cache=None, got {cache!r}: this version has no result cache")
         followed = followed_policy(policy, certificate, stages)
         checked_terms(infeasible, abstain_below, on_overload)
         self._stages, self._threads, self._asked = tuple(stages), threads, (infeasible, abstain_below, on_overload)
-        self._clock = clock or MonotonicClock()
-        self._counters = Counters()
-        self._lane = Lane(stages, self._clock, LEAVE_THREADS if threads == "leave" else int(threads), self._counters)
-        self._auditor = auditor_of(
-            self._lane, audit_fraction, capacity=audit_capacity, seed=audit_seed, in_background=audit_in_background
-        )
-        self._drift = drift_watcher_of(self._lane, drift_window)
+        self._clock, self._counters = clock or MonotonicClock(), Counters()
         self._inputs = InputCheck(policy.inputs, check_finite)
         self._sample = sample_inputs(policy.inputs) if sample is None else sample
         timed = self._timed_here(followed, service)
-        self._server = Server(
-            ReadyPolicy(timed, stages),
-            self._lane,
-            self._clock,
-            inputs=self._inputs,
-            terms=terms_under(timed, *self._asked),
-            preprocess=preprocess,
-            postprocess=postprocess,
-            watchers=tuple(watcher for watcher in (self._auditor, self._drift) if watcher is not None),
-        )
+        settings = LaneSettings(lanes, max_batch, max_waiting, headroom, machine_share, on_overload)
+        self._engine = engine_for(stages, timed, settings, threads=threads, clock=self._clock)
+        audits = AuditSettings(audit_fraction, audit_capacity, audit_seed, audit_in_background)
+        self._auditor = auditor_of(self._engine, self._counters, audits)
+        self._drift = drift_watcher_of(self._counters, tuple(stage.name for stage in stages), drift_window)
+        self._server = self._first_server(timed, (preprocess, postprocess), Strictness(strict, strict_miss_rate))
+        finalize(self, self._engine.retire).atexit = False
         if self._sample is not None:
             self.warm_up(self._sample)
+
+    def _first_server(self, policy: Policy, around: tuple[Any, Any], strictness: Strictness) -> Server:
+        server = Server(
+            ReadyPolicy(policy, self._stages),
+            self._engine,
+            self._clock,
+            strictness=strictness,
+            counters=self._counters,
+            inputs=self._inputs,
+            terms=terms_under(policy, *self._asked),
+            preprocess=around[0],
+            postprocess=around[1],
+            watchers=tuple(watcher for watcher in (self._auditor, self._drift) if watcher is not None),
+        )
+        self._engine.follow(server)
+        return server
 
     def _timed_here(self, policy: Policy, service: ServiceTable | None) -> Policy:
         given = service or _certified_service(policy, self._stages, self._threads)
@@ -221,7 +248,9 @@ class Predictor(Answering, Feedback):
         table = _certified_service(followed, self._stages, self._threads) or self.policy.service
         timed = bound_policy(followed.retime(table), self._stages, self._sample)
         terms = terms_under(timed, *self._asked)
-        self._server = self._server.under(ReadyPolicy(timed, self._stages), terms)
+        server = self._server.under(ReadyPolicy(timed, self._stages), terms)
+        self._engine.follow(server)
+        self._server = server
         if self._drift is not None:
             self._drift.restart()
 
@@ -243,21 +272,7 @@ class Predictor(Answering, Feedback):
             raise ConfigurationError("expected sample inputs to warm up with, got none: pass a few rows")
         self._inputs.check(take_rows(inputs, np.arange(1)))
         self._inputs.warm_up()
-        run_first_requests(self._server.ready, self._lane, self._clock, inputs, self._server.terms)
-
-    def close(self) -> None:
-        """End the audits and give thread counts back; the predictor is not to be used afterwards."""
-        if self._auditor is not None:
-            self._auditor.close()
-        self._lane.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
+        run_first_requests(self._server.ready, self._engine, self._clock, inputs, self._server.terms)
 
 
 def _certified_service(policy: Policy, stages: Sequence[RunnableStage], threads: Any) -> ServiceTable | None:

@@ -7,6 +7,8 @@ that neither is imported.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -105,3 +107,62 @@ def as_batch(x: Any) -> Any:
     if isinstance(x, (np.ndarray, np.generic)) or hasattr(x, "unsqueeze"):
         return x[None]
     return [x]
+
+
+def join_rows(batches: Sequence[Any]) -> Any:
+    """Several batches of one kind, one after the other, as one batch.
+
+    Parameters
+    ----------
+    batches : sequence of arrays, tensors, frames, sparse matrices, lists or tuples
+        At least one; arrays and tensors agree in dtype and in all axes but the first.
+
+    Returns
+    -------
+    batch of all their rows
+        A new one, unless there is a single batch.
+
+    Raises
+    ------
+    InputMismatch
+        If batches of this kind cannot be joined.
+
+    Examples
+    --------
+    >>> join_rows([np.zeros((1, 4)), np.ones((2, 4))]).shape
+    (3, 4)
+    >>> join_rows([["a"], ["b", "c"]])
+    ['a', 'b', 'c']
+    """
+    first = batches[0]
+    if len(batches) == 1:
+        return first
+    if isinstance(first, np.ndarray):
+        return np.concatenate(batches)
+    if hasattr(first, "new_empty"):
+        joined = first.new_empty((sum(n_rows(batch) for batch in batches), *first.shape[1:]))
+        fill_rows(joined, batches)
+        return joined
+    if hasattr(first, "tocsr"):
+        from scipy.sparse import vstack  # only those who hand in sparse rows pay for loading it
+
+        return vstack(batches, format=first.format)
+    if hasattr(first, "iloc"):
+        # The library that the frames come from is loaded already, and is not one of ours.
+        return import_module(type(first).__module__.partition(".")[0]).concat(list(batches))
+    if hasattr(first, "shape"):
+        raise InputMismatch(
+            f"expected batches that can be joined, got {len(batches)} of type {type(first).__name__}: hand in NumPy arrays, "
+            "tensors, frames or lists, or turn them into one in preprocess="
+        )
+    rows = [row for batch in batches for row in batch]
+    return tuple(rows) if isinstance(first, tuple) else rows
+
+
+def fill_rows(target: Any, batches: Sequence[Any]) -> None:
+    """Write batches of tensors, one after the other, into the rows of another; detached, so that nothing is recorded."""
+    start = 0
+    for batch in batches:
+        stop = start + batch.shape[0]
+        target[start:stop] = batch.detach()
+        start = stop

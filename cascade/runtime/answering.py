@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 from cascade.core.policy import Policy
 from cascade.core.records import Prediction
 from cascade.runtime.answers import BatchPrediction
+from cascade.runtime.engine import Engine
+from cascade.runtime.request import priority_of
 from cascade.runtime.serving import Server
+from cascade.scheduling.messages import Command
 from cascade.telemetry.counters import Counters, Stats
 
 
@@ -16,6 +20,7 @@ class Answering:
     """What can be asked of a predictor; whoever inherits makes the server and its counters."""
 
     _server: Server
+    _engine: Engine
     _counters: Counters
 
     @property
@@ -29,10 +34,12 @@ class Answering:
         *,
         budget_ms: float | None = None,
         deadline_ms: float | None = None,
+        priority: str = "normal",
+        strict: bool | None = None,
         infeasible: str | None = None,
         abstain_below: float | None = None,
     ) -> Prediction:
-        """Answer one item on the calling thread.
+        """Answer one item: on the calling thread if a lane is idle, else in turn with others, in one batch with them.
 
         Parameters
         ----------
@@ -41,6 +48,10 @@ class Answering:
             Time allowed from this call on, in milliseconds; None: no deadline.
         deadline_ms : float, optional
             Absolute deadline on the predictor's clock, instead of a budget.
+        priority : {"interactive", "normal", "background"}
+            The class that it waits in, if it has to.
+        strict : bool, optional
+            Answer by the deadline with the best evidence there is, even while a stage still runs.
         infeasible, abstain_below
             Override the predictor's own.
 
@@ -48,13 +59,83 @@ class Answering:
         ------
         BudgetTooSmall
             If nothing fits and ``infeasible="raise"``.
+        Rejected, Expired, Shed
+            If it has to wait, and there is no time for it.
         InputMismatch, NotFinite
             If the input cannot be used.
         StageError
             If every stage failed.
+        PredictorClosed, ForkedPredictor
+            If the predictor takes no requests.
         """
         server = self._server
-        return server.one(x, server.request(budget_ms, deadline_ms, infeasible, abstain_below))
+        request = server.request(budget_ms, deadline_ms, infeasible, abstain_below)
+        if priority != "normal":
+            priority_of(priority)
+        if server.is_strict if strict is None else strict:
+            return server.strict(x, request, priority)
+        return server.one(x, request, priority)
+
+    def submit(
+        self,
+        x: Any,
+        *,
+        budget_ms: float | None = None,
+        deadline_ms: float | None = None,
+        priority: str = "normal",
+        strict: bool | None = None,
+        infeasible: str | None = None,
+        abstain_below: float | None = None,
+    ) -> Future[Prediction]:
+        """Queue one item, and return at once.
+
+        Parameters are those of `predict`; ``x`` must not change until the future is done.
+
+        Returns
+        -------
+        concurrent.futures.Future
+            Of the `Prediction`, or of an error that `predict` would raise once the item is checked. Cancelling it takes the item
+            out of the queue.
+
+        Raises
+        ------
+        ConfigurationError, InputMismatch, NotFinite
+            If an argument or the input cannot be used.
+        PredictorClosed, ForkedPredictor
+            If the predictor takes no requests.
+
+        Notes
+        -----
+        Preprocessing runs on the calling thread, postprocessing on that of a lane.
+        """
+        server = self._server
+        request = server.request(budget_ms, deadline_ms, infeasible, abstain_below)
+        return server.future(x, request, priority, is_strict=server.is_strict if strict is None else strict)
+
+    def apredict(
+        self,
+        x: Any,
+        *,
+        budget_ms: float | None = None,
+        deadline_ms: float | None = None,
+        priority: str = "normal",
+        strict: bool | None = None,
+        infeasible: str | None = None,
+        abstain_below: float | None = None,
+    ) -> Coroutine[Any, Any, Prediction]:
+        """Answer one item without blocking the event loop that awaits it; stages run on the lanes only.
+
+        Parameters and errors are those of `predict`; the budget counts from the call. Cancelling the task takes the item out of
+        the queue. Preprocessing runs on the event loop.
+        """
+        server = self._server
+        request = server.request(budget_ms, deadline_ms, infeasible, abstain_below)
+        is_strict = server.is_strict if strict is None else strict
+        return self._kept(server.on_loop(x, request, priority, is_strict=is_strict))
+
+    async def _kept(self, answer: Coroutine[Any, Any, Prediction]) -> Prediction:
+        """The answer; a method, so that the predictor is not collected while somebody waits for it."""
+        return await answer
 
     def predict_batch(
         self,
@@ -99,5 +180,11 @@ class Answering:
         return self.policy.explain(budget_ms)
 
     def stats(self) -> Stats:
-        """What was answered so far, as a frozen snapshot."""
-        return self._counters.snapshot()
+        """What was answered and refused so far, and how things stand, as a frozen snapshot."""
+        return Counters.total((self._counters, *(lane.counters for lane in self._engine.lanes))).snapshot(
+            self._engine.load()
+        )
+
+    def decisions(self) -> tuple[tuple[float, Command], ...]:
+        """The latest decisions about requests that went through a lane, each with its instant on the predictor's clock."""
+        return self._engine.decisions()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,17 @@ from cascade.core.replay import label_array, path_counts_of
 from cascade.runtime.batch import Rows
 from cascade.runtime.ready import INFINITE, ReadyPolicy
 from cascade.runtime.single import Request
-from cascade.runtime.walk import Walk
+
+
+class Reached(Protocol):
+    """How far a request got, whichever way: a `Walk`, or a `Pending` that is over."""
+
+    evidence_set: int
+    state: FloatArray
+    confidence: float
+    path: tuple[str, ...]
+    is_degraded: bool
+
 
 Postprocess = Callable[[Any], Any] | None
 _ANSWERED, _DEGRADED, _ABSTAINED = Status.ANSWERED, Status.DEGRADED, Status.ABSTAINED
@@ -66,7 +76,7 @@ class BatchPrediction:
 
 
 def prediction_of(
-    walk: Walk,
+    walk: Reached,
     ready: ReadyPolicy,
     request: Request,
     *,

@@ -1,4 +1,4 @@
-"""A thread that runs audits while the lane is free.
+"""A thread that runs audits while a lane is free.
 
 It starts when there is something to do and ends when there has been nothing for a moment, so that it never keeps a
 program from ending.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Condition, Event, Thread
 
+from cascade.runtime.engine import Engine
 from cascade.runtime.lane import Lane
 
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.0001, 0.05
@@ -16,13 +17,14 @@ _LINGER_S = 0.1
 
 
 class AuditThread:
-    """Runs what waits, one stage at a time, whenever nobody else wants the lane.
+    """Runs what waits, one stage at a time, whenever nobody else wants the lanes.
 
     Parameters
     ----------
-    lane : Lane
+    engine : Engine
+        Whose lanes are used.
     run_next : callable
-        Runs one audit, given what takes the lane; False if none waits.
+        Runs one audit, given what takes a lane; False if none waits.
 
     Notes
     -----
@@ -30,8 +32,8 @@ class AuditThread:
     Starting the thread takes about a tenth of a millisecond, on the request that was drawn after a longer pause.
     """
 
-    def __init__(self, lane: Lane, run_next: Callable[[Callable[[], bool]], bool]) -> None:
-        self._lane, self._run_next = lane, run_next
+    def __init__(self, engine: Engine, run_next: Callable[[Callable[[], Lane | None]], bool]) -> None:
+        self._engine, self._run_next = engine, run_next
         self._closing = Event()
         self._changed = Condition()
         self._thread: Thread | None = None
@@ -75,11 +77,11 @@ class AuditThread:
                 return False
             return True
 
-    def _take_free_lane(self) -> bool:
-        """Wait until the lane is free and nobody waits for it; False if the predictor closes before."""
+    def _take_free_lane(self) -> Lane | None:
+        """Wait until a lane is free and nobody waits for it; None if the predictor closes before."""
         pause_s = _SHORTEST_PAUSE_S
         while not self._closing.wait(pause_s):
-            if self._lane.acquire_if_free():
-                return True
+            if (lane := self._engine.borrow_free()) is not None:
+                return lane
             pause_s = min(2.0 * pause_s, _LONGEST_PAUSE_S)
-        return False
+        return None

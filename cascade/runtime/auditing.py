@@ -24,11 +24,13 @@ from cascade.errors import ConfigurationError, StageError
 from cascade.runtime.answers import BatchPrediction
 from cascade.runtime.audit_thread import AuditThread
 from cascade.runtime.batch import Rows
+from cascade.runtime.engine import Engine
 from cascade.runtime.lane import Lane
 from cascade.runtime.ready import ReadyPolicy
 from cascade.runtime.single import Request
-from cascade.runtime.walk import Walk
+from cascade.runtime.watch import Walked
 from cascade.telemetry.audit_log import Audit, AuditLog, joined
+from cascade.telemetry.counters import Counters
 
 
 @dataclass(slots=True, eq=False)
@@ -41,12 +43,37 @@ class _Job:
     carries: list[Any] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """Which requests are audited, and when; as the keywords of `Predictor`.
+
+    Raises
+    ------
+    ConfigurationError
+        If the fraction is not in [0, 1] or the capacity is below 1.
+    """
+
+    fraction: float
+    capacity: int
+    seed: int | np.random.Generator
+    in_background: bool
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.fraction <= 1.0:
+            raise ConfigurationError(f"expected audit_fraction in [0, 1], got {self.fraction}")
+        if self.capacity < 1:
+            raise ConfigurationError(f"expected audit_capacity of at least 1, got {self.capacity}")
+
+
 class Auditor:
     """Draws requests, runs them through every stage, and keeps what was said and the labels that come.
 
     Parameters
     ----------
-    lane : Lane
+    engine : Engine
+        Whose lanes are used.
+    counters : Counters
+        Whose lock is held when answers are seen.
     fraction : float
         Probability, in (0, 1], that a request is drawn, whatever became of it.
     capacity : int
@@ -54,24 +81,32 @@ class Auditor:
     rng : numpy.random.Generator
         Draws the requests.
     in_background : bool
-        Run audits on a thread while the lane is free; else they wait for `run_all`.
+        Run audits on a thread while a lane is free; else they wait for `run_all`.
     """
 
     def __init__(
-        self, lane: Lane, fraction: float, *, capacity: int, rng: np.random.Generator, in_background: bool
+        self,
+        engine: Engine,
+        counters: Counters,
+        fraction: float,
+        *,
+        capacity: int,
+        rng: np.random.Generator,
+        in_background: bool,
     ) -> None:
-        self._lane, self._counters, self._capacity = lane, lane.counters, capacity
+        self._engine, self._counters, self._capacity = engine, counters, capacity
         self._fraction, self._rng = fraction, rng
-        self._thread = AuditThread(lane, self.run_next) if in_background else None
-        self._names = tuple(stage.name for stage in lane.stages)
-        self._before = predecessors(lane.stages)
+        self._thread = AuditThread(engine, self.run_next) if in_background else None
+        self._stages = engine.lanes[0].stages
+        self._names = tuple(stage.name for stage in self._stages)
+        self._before = predecessors(self._stages)
         self._jobs: deque[_Job] = deque()
         self._log = AuditLog(capacity)
         self._log_lock, self._running = Lock(), Lock()
         self._n_skipped = self._next_gap()
 
-    def see_one(self, batch: Any, walk: Walk, request: Request, answer: Prediction) -> None:  # noqa: ARG002 - a Watcher
-        """Draw an answered request, or do not; the lane is held by the caller."""
+    def see_one(self, batch: Any, walk: Walked, request: Request, answer: Prediction) -> None:  # noqa: ARG002 - a Watcher
+        """Draw an answered request, or do not; the lock of the counters is held by the caller."""
         self._log.see(request.id)
         if self._n_skipped:
             self._n_skipped -= 1
@@ -80,7 +115,7 @@ class Auditor:
         self._draw(request.id, batch, 0, answer.path)
 
     def see_many(self, batch: Any, rows: Rows, request: Request, answers: BatchPrediction) -> None:  # noqa: ARG002 - as above
-        """Draw rows of one call; the lane is held by the caller."""
+        """Draw rows of one call; the lock of the counters is held by the caller."""
         assert answers.ids is not None
         self._log.see(int(answers.ids[-1]))
         row, n = self._n_skipped, len(answers)
@@ -92,12 +127,12 @@ class Auditor:
     def run_all(self) -> int:
         """Run every audit that waits on this thread, and return once none is left; how many this call has run."""
         n_run = 0
-        while self.run_next(self._take_lane):
+        while self.run_next(self._engine.borrow):
             n_run += 1
         return n_run
 
-    def run_next(self, take_lane: Callable[[], bool]) -> bool:
-        """Run the audit that has waited longest, if any; ``take_lane`` says whether to go on, and then holds the lane.
+    def run_next(self, take_lane: Callable[[], Lane | None]) -> bool:
+        """Run the audit that has waited longest, if any; ``take_lane`` takes a lane, or gives None to stop here.
 
         Nothing that goes wrong is raised: it is counted, and the audit is dropped.
         """
@@ -107,10 +142,14 @@ class Auditor:
             job = self._jobs.popleft()
             try:
                 for j in range(len(self._before)):
-                    if not take_lane():
+                    lane = take_lane()
+                    if lane is None:
                         self._give_up(job.id)
                         return False
-                    self._run_stage(job, j)
+                    try:
+                        self._run_stage(job, j, lane)
+                    finally:
+                        self._engine.give_back(lane)
             except Exception:  # noqa: BLE001 - whatever a model or an input does, it must not end the thread of the audits
                 self._counters.count_audit_fault()
                 with self._log_lock:
@@ -128,6 +167,13 @@ class Auditor:
         with self._running:
             while self._jobs:
                 self._give_up(self._jobs.popleft().id)
+
+    def renew(self) -> None:
+        """In a child process: what waited is run by the parent, and no thread is there."""
+        self._log_lock, self._running = Lock(), Lock()
+        self._jobs.clear()
+        if self._thread is not None:
+            self._thread = AuditThread(self._engine, self.run_next)
 
     def feedback(self, request_id: Any, label: Any, ready: ReadyPolicy) -> bool:
         """Keep the label of an audited request; raises as `AuditLog.label`."""
@@ -162,11 +208,10 @@ class Auditor:
         if self._thread is not None:
             self._thread.wake()
 
-    def _run_stage(self, job: _Job, j: int) -> None:
-        """One stage; the lane is held, and released afterwards."""
-        lane, before = self._lane, self._before[j]
+    def _run_stage(self, job: _Job, j: int, lane: Lane) -> None:
+        """One stage, on a lane that is held."""
+        before = self._before[j]
         if lane.is_fenced(j):
-            lane.release()
             raise StageError(f"stage {self._names[j]!r} failed repeatedly and is left alone for a while")
         try:
             output, carry = lane.run(j, job.batch, None if before < 0 else job.carries[before])
@@ -180,12 +225,6 @@ class Auditor:
             # A copy: a stage may use its memory again.
             job.outputs.append(joined([output]))
             job.carries.append(carry)
-        finally:
-            lane.release()
-
-    def _take_lane(self) -> bool:
-        self._lane.acquire()
-        return True
 
     def _give_up(self, request_id: int) -> None:
         self._counters.count_audit_dropped()
@@ -197,24 +236,18 @@ class Auditor:
         return int(self._rng.geometric(self._fraction)) - 1
 
 
-def auditor_of(
-    lane: Lane, fraction: float, *, capacity: int, seed: int | np.random.Generator, in_background: bool
-) -> Auditor | None:
-    """The auditor of a predictor; None where no request is to be audited.
-
-    Raises
-    ------
-    ConfigurationError
-        If the fraction is not in [0, 1] or the capacity is below 1.
-    """
-    if not 0.0 <= fraction <= 1.0:
-        raise ConfigurationError(f"expected audit_fraction in [0, 1], got {fraction}")
-    if capacity < 1:
-        raise ConfigurationError(f"expected audit_capacity of at least 1, got {capacity}")
-    if fraction == 0.0:
+def auditor_of(engine: Engine, counters: Counters, settings: AuditSettings) -> Auditor | None:
+    """The auditor of a predictor; None where no request is to be audited."""
+    if settings.fraction == 0.0:
         return None
-    rng = np.random.default_rng(seed)
-    return Auditor(lane, fraction, capacity=capacity, rng=rng, in_background=in_background)
+    return Auditor(
+        engine,
+        counters,
+        settings.fraction,
+        capacity=settings.capacity,
+        rng=np.random.default_rng(settings.seed),
+        in_background=settings.in_background,
+    )
 
 
 def _copied(batch: Any, row: int) -> Any:

@@ -1,98 +1,87 @@
-"""A lane: the right to run stages, held by one caller at a time, with faults contained and thread counts set.
-
-The only module of the package that holds a lock while a stage runs.
-"""
+"""A lane: the right to run stages, held by one thread at a time, with faults contained and thread counts set."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
-from threading import Lock, get_ident
+from collections.abc import Callable, Container, Sequence
+from threading import Lock
 from typing import Any
 
 from cascade.clock import Clock
 from cascade.errors import StageError
 from cascade.runtime.breaker import Breaker
+from cascade.runtime.thread_counts import ThreadCounts
 from cascade.stages.base import RunnableStage
 from cascade.telemetry.counters import Counters
 
-LEAVE_THREADS = 0
+INFINITE = float("inf")
 
 
 class Lane:
-    """One execution resource and what it runs on; use it as a context manager around runs.
+    """One execution resource and what it runs on.
 
     Parameters
     ----------
     stages : sequence of stages
     clock : Clock
-    n_threads : int
-        Intra-op threads of each calling thread; `LEAVE_THREADS` touches nothing.
+    threads : ThreadCounts
     counters : Counters
-        Where faults are counted.
+        Where the holder of the lane counts faults and answers.
+    number : int
+        Place among the lanes of a predictor.
 
     Attributes
     ----------
+    take, release : callable
+        Of the lock: ``take(False)`` says whether it was free.
+    runs : list of callable
+        The stages' own.
+    prepared : container of int
+        The threads that need not be prepared.
     troubled : int
         Bit mask of the stages whose last call failed: of all others no clock need be read.
+    slowdown : float
+        Measured over profiled service times of late; exactly 1 while they hardly differ.
+    note : callable
+        Told which stage took how many milliseconds for one item.
+    until_ms : float
+        When who holds the lane expects to be done.
+    is_claimed : bool
+        Whether somebody waits for who holds the lane without having been told to; they call the engine once it is released.
     """
 
-    def __init__(self, stages: Sequence[RunnableStage], clock: Clock, n_threads: int, counters: Counters) -> None:
-        self.stages = tuple(stages)
-        self._runs = [stage.run for stage in stages]
+    def __init__(
+        self, stages: Sequence[RunnableStage], clock: Clock, threads: ThreadCounts, counters: Counters, number: int = 0
+    ) -> None:
+        self.stages, self.number = tuple(stages), number
+        self.runs = [stage.run for stage in stages]
         self.counters = counters
         self.breakers = [Breaker() for _ in stages]
         self.troubled = 0
+        self.slowdown = 1.0
+        self.until_ms = INFINITE
+        self.note: Callable[[int, float], None] = _forget
         self._now = clock.now_ms
+        self._threads = threads
+        # Stages on a device run on the stream of the lane.
+        self._on_device = [stage for stage in stages if hasattr(stage, "use_lane") and stage.device != "cpu"]
+        self.prepared: Container[int] = () if self._on_device else threads.known
+        self.renew()
+
+    def renew(self) -> None:
+        """Free it, whoever holds it: in a child process the holder is not there."""
         self._lock = Lock()
-        self.release = self._lock.release
-        self._n_threads = n_threads
-        self._limited: dict[int, ExitStack] = {}
-        self._waiting: set[int] = set()
+        self.take, self.release = self._lock.acquire, self._lock.release
+        self.is_claimed = False
 
-    def acquire(self) -> float:
-        """Take the lane; the milliseconds that this had to wait. Whoever takes it must `release` it."""
-        waited_ms = 0.0
-        if not self._lock.acquire(False):
-            asked_ms, thread = self._now(), get_ident()
-            self._waiting.add(thread)
-            try:
-                self._lock.acquire()
-            finally:
-                self._waiting.discard(thread)
-            waited_ms = self._now() - asked_ms
-        self._prepare_thread()
-        return waited_ms
+    def prepare(self) -> None:
+        """Make the calling thread, which has just taken the lane, fit to run stages."""
+        self._threads.limit()
+        self.use_device()
 
-    def acquire_if_free(self) -> bool:
-        """Take the lane unless somebody has it or waits for it; whoever takes it must `release` it."""
-        if self.is_wanted or not self._lock.acquire(False):
-            return False
-        if self.is_wanted:
-            # Came between the two looks: a lock does not know who came first.
-            self.release()
-            return False
-        self._prepare_thread()
-        return True
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether a caller waits for the lane."""
-        return bool(self._waiting)
-
-    def _prepare_thread(self) -> None:
-        if self._n_threads != LEAVE_THREADS and get_ident() not in self._limited:
-            try:
-                self._limit_threads()
-            except BaseException:
-                self.release()
-                raise
-
-    def __enter__(self) -> None:
-        self.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
+    def use_device(self) -> None:
+        """Let the calling thread run stages on a device on the stream of this lane."""
+        for stage in self._on_device:
+            stage.use_lane(self.number)
 
     def run(self, j: int, batch: Any, carry: Any = None) -> tuple[Any, Any]:
         """One call of stage j while the lane is held; who reads what it returned also says `accept` or `reject`.
@@ -103,9 +92,15 @@ class Lane:
             If the model raises; the cause is attached.
         """
         try:
-            return self._runs[j](batch, carry)
+            return self.runs[j](batch, carry)
         except Exception as error:
-            raise StageError(f"stage {self.stages[j].name!r} raised {type(error).__name__}: {error}") from error
+            raise self.fault_of(j, error) from error
+
+    def fault_of(self, j: int, error: Exception) -> StageError:
+        """What to say about a model that raised."""
+        if isinstance(error, StageError):
+            return error
+        return StageError(f"stage {self.stages[j].name!r} raised {type(error).__name__}: {error}")
 
     def reject(self, j: int) -> None:
         """Stage j raised, or what it returned could not be used."""
@@ -127,17 +122,6 @@ class Lane:
         """The candidates that are not among the failed (a bit mask) and are not fenced off, in their order."""
         return [j for j in candidates if not (failed >> j & 1 or self.is_fenced(j))]
 
-    def close(self) -> None:
-        """Give the calling thread, and the pools of the process, their thread counts back."""
-        with self._lock:
-            mine = self._limited.pop(get_ident(), None)
-            self._limited.clear()
-        if mine is not None:
-            mine.close()
 
-    def _limit_threads(self) -> None:
-        stack = ExitStack()
-        for stage in self.stages:
-            if stage.threads() != self._n_threads:
-                stack.enter_context(stage.limit_threads(self._n_threads))
-        self._limited[get_ident()] = stack
+def _forget(stage: int, service_ms: float) -> None:
+    """Before there is an engine."""

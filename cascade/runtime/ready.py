@@ -35,6 +35,8 @@ class ReadyPolicy:
         self.policy = policy
         self.stages = tuple(stages)
         self.names = tuple(stage.name for stage in stages)
+        # What each stage adds to a path.
+        self.steps = [(name,) for name in self.names]
         self.classes = policy.classes
         self.requires = policy.requires
         self.reader = evidence_reader(policy.evidence, stages, policy.classes)
@@ -52,10 +54,23 @@ class ReadyPolicy:
         self._budget_edges, self._lookups = _lookups(policy)
         for batch_size in REGIMES[1:]:
             policy.table(None, None, batch_size)
+        self._row_ms = _row_ms(policy)
 
     def lookup(self, budget_ms: float) -> Lookup:
         """The decisions for a single request with this budget, at the unloaded price."""
         return self._lookups[bisect_right(self._budget_edges, budget_ms) - 1]
+
+    def expected_ms(self, n: int) -> float:
+        """What n items in one call are expected to take."""
+        return n * self._row_ms
+
+
+def _row_ms(policy: Policy) -> float:
+    """Mean time of one item among many without a deadline; of a chain, where nobody knows, all stages."""
+    size = REGIMES[-1]
+    if policy.statistics is None:
+        return float(policy.times(size).mean_ms.sum())
+    return float(policy.expected(None, None, size).mean_ms)
 
 
 def regime(batch_size: int) -> int:

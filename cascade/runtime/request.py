@@ -15,7 +15,9 @@ from cascade.core.rows import as_batch, n_rows
 from cascade.errors import ConfigurationError, EmptyBatch, InputMismatch, NotFinite
 from cascade.runtime.ready import INFINITE
 from cascade.runtime.single import Terms
+from cascade.scheduling.messages import Priority
 
+_PRIORITIES = {priority.name.lower(): priority for priority in Priority}
 _INFEASIBLE = ("fastest", "raise", "prior")
 
 
@@ -34,6 +36,20 @@ def checked_terms(infeasible: str, abstain_below: float | None, on_overload: str
         raise ConfigurationError(f"expected abstain_below in [0, 1] or None, got {abstain_below!r}")
     check_overload(on_overload)
     return Terms(infeasible, threshold, on_overload)
+
+
+def priority_of(name: str) -> Priority:
+    """The class of a request.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such class.
+    """
+    priority = _PRIORITIES.get(name)
+    if priority is None:
+        raise ConfigurationError(f"expected priority to be one of {tuple(_PRIORITIES)}, got {name!r}")
+    return priority
 
 
 def deadline_of(start_ms: float, budget_ms: float | None, deadline_ms: float | None) -> float:

@@ -1,152 +1,175 @@
-"""Serve one call from the raw input to the counted answer: check, wait for the lane, run, finish, count.
+"""Serve requests through lanes: queue them, wait or not, and make answers of what the scheduler says.
 
-Reads the clock it is given.
+Reads the clock it is given. The event loop runs no stage, and nobody hops through an executor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from copy import copy
-from itertools import count, islice
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
-
-from cascade.clock import Clock
 from cascade.core.records import Prediction
-from cascade.core.rows import n_rows
-from cascade.runtime.answers import BatchPrediction, Postprocess, answers_of, prediction_of
-from cascade.runtime.batch import BatchRunner
-from cascade.runtime.certified_walk import CertifiedWalk
-from cascade.runtime.lane import Lane
-from cascade.runtime.ready import ReadyPolicy
-from cascade.runtime.request import InputCheck, checked_terms, deadline_of
-from cascade.runtime.single import Request, Terms, improving_walk, walk_to_the_end
-from cascade.runtime.walk import Walk
-from cascade.runtime.watch import CertifiedWatcher, Watcher
+from cascade.errors import CascadeError, PredictorClosed
+from cascade.runtime.answers import prediction_of
+from cascade.runtime.direct import DirectServer
+from cascade.runtime.guard import HighQuantile, StrictGuard, Strictness
+from cascade.runtime.pending import Pending, Receiver, Refused
+from cascade.runtime.ready import INFINITE
+from cascade.runtime.receivers import LaneFuture, LoopReceiver, Sleeper, deliver
+from cascade.runtime.refusals import error_of
+from cascade.runtime.request import priority_of
+from cascade.runtime.single import Request, too_small
+from cascade.scheduling.messages import Answer
 
-_FORGET = 0.95
-"""Share of the time kept back for finishing that is still believed in one request later."""
+_RESERVE_MISSES = 0.01
+_LATE_FACTOR = 2.0
+"""Of the fastest stage's upper quantile: what a request gets whose own budget is shorter."""
+
+_TOO_LATE = ("rejected", "expired")
+"""Refusals of requests that no stage can answer in time; those that are shed could have been answered."""
 
 
-class Server:
-    """Everything that stays the same from one call to the next, while one policy is in force.
+class Server(DirectServer):
+    """A `DirectServer` that also queues.
 
     Parameters
     ----------
-    ready : ReadyPolicy
-    lane : Lane
-        Its counters count the answers, too.
-    clock : Clock
-    inputs : InputCheck
-    terms : Terms
-        Where a call does not say otherwise.
-    preprocess, postprocess : callable or None
-    watchers : sequence of Watcher
-        Who sees every answer, whatever the policy; they see ids of rows.
+    *args, **keywords
+        As for `DirectServer`.
+    strictness : Strictness
     """
 
-    def __init__(
-        self,
-        ready: ReadyPolicy,
-        lane: Lane,
-        clock: Clock,
-        *,
-        inputs: InputCheck,
-        terms: Terms,
-        preprocess: Callable[[Any], Any] | None,
-        postprocess: Postprocess,
-        watchers: tuple[Watcher, ...] = (),
-    ) -> None:
-        self._lane, self._clock, self._now = lane, clock, clock.now_ms
-        self._inputs, self._counters = inputs, lane.counters
-        self._preprocess, self._postprocess = preprocess, postprocess
-        self._reserve_ms = 0.0
-        self._ids, self._lasting = count(), watchers
-        self._follow(ready, terms)
+    def __init__(self, *args: Any, strictness: Strictness, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
+        self.is_strict = strictness.is_usual
+        self.guard = StrictGuard(strictness.miss_rate)
+        self._finishing = HighQuantile(_RESERVE_MISSES, 0.1)
 
-    def under(self, ready: ReadyPolicy, terms: Terms) -> Self:
-        """The same under another policy; calls in progress go on under the old one."""
-        other = copy(self)
-        other._follow(ready, terms)
-        return other
-
-    def _follow(self, ready: ReadyPolicy, terms: Terms) -> None:
-        self.ready, self.terms = ready, terms
-        guarantee = ready.policy.guarantee
-        certified = () if guarantee is None else (CertifiedWatcher(self._counters, guarantee),)
-        self._watchers: tuple[Watcher, ...] = (*certified, *self._lasting)
-        self._new_walk = Walk if guarantee is None else CertifiedWalk
-
-    def request(
-        self, budget_ms: float | None, deadline_ms: float | None, infeasible: str | None, abstain_below: float | None
-    ) -> Request:
-        """A request that starts now.
-
-        Raises
-        ------
-        ConfigurationError
-            If an argument cannot work.
-        """
-        start_ms, terms = self._now(), self.terms
-        if deadline_ms is None and budget_ms is not None and budget_ms >= 0.0:
-            deadline = start_ms + budget_ms
-        else:
-            deadline = deadline_of(start_ms, budget_ms, deadline_ms)
-        if infeasible is not None or abstain_below is not None:
-            terms = checked_terms(
-                terms.infeasible if infeasible is None else infeasible,
-                terms.abstain_below if abstain_below is None else abstain_below,
-                terms.on_overload,
-            )
-        return Request(start_ms, deadline, deadline - self._reserve_ms, terms, next(self._ids))
-
-    def one(self, x: Any, request: Request) -> Prediction:
-        """The answer to one item."""
-        batch = self._inputs.one(x, self._preprocess)
-        ready, lane, now = self.ready, self._lane, self._now
-        wait_ms = lane.acquire()
+    def through_lane(self, batch: Any, request: Request, priority: str, *, is_strict: bool = False) -> Prediction:
+        """The answer to one checked item, in turn with others; this thread sleeps until it is there."""
+        sleeper = Sleeper()
+        pending = self._pending(batch, request, priority, is_strict=is_strict, receiver=sleeper)
+        self._queue(pending)
         try:
-            walk = self._new_walk(ready, batch, request.deadline_ms - request.start_ms)
-            walk_to_the_end(walk, lane, now, request)
-            answer = prediction_of(walk, ready, request, postprocess=self._postprocess, now=now, wait_ms=wait_ms)
-            lane.counters.count_answer(answer)
-            # What happens after the last stage is paid from the budget too: the dearest of late is kept back.
-            after_ms = request.start_ms + answer.latency_ms - walk.stopped_ms
-            self._reserve_ms *= _FORGET
-            if after_ms > self._reserve_ms:  # noqa: PLR1730 - three times as fast as max
-                self._reserve_ms = after_ms
-            if self._watchers:
-                for watcher in self._watchers:
-                    watcher.see_one(batch, walk, request, answer)
-        finally:
-            lane.release()
+            sleeper.sleep()
+        except BaseException:
+            self.cancel(pending)
+            raise
+        answer: Prediction = pending.owner.settle(pending)
         return answer
 
-    def many(self, inputs: Any, request: Request) -> BatchPrediction:
-        """The answers to n rows."""
-        ready = self.ready
-        batch = self._inputs.many(inputs, self._preprocess)
-        with self._lane:
-            rows = BatchRunner(ready, self._lane, self._clock, request.terms).run(batch, request.stop_at_ms)
-            ids = np.fromiter(islice(self._ids, n_rows(batch)), np.int64) if self._lasting else None
-            answers = answers_of(rows, ready, request, postprocess=self._postprocess, now=self._now, ids=ids)
-            self._counters.count_batch(answers.path_counts, answers.status_counts, int(answers.in_time.sum()))
+    def strict(self, x: Any, request: Request, priority: str) -> Prediction:
+        """The answer to one item, by its deadline even while a stage still runs for it."""
+        return self.through_lane(self._inputs.one(x, self._preprocess), request, priority, is_strict=True)
+
+    def future(self, x: Any, request: Request, priority: str, *, is_strict: bool) -> LaneFuture:
+        """The future answer to one item."""
+        batch, future = self._inputs.one(x, self._preprocess), LaneFuture(self)
+        future.request = self._pending(batch, request, priority, is_strict=is_strict, receiver=future)
+        self._queue(future.request)
+        return future
+
+    async def on_loop(self, x: Any, request: Request, priority: str, *, is_strict: bool) -> Prediction:
+        """The answer to one item, awaited on the running event loop."""
+        # Whoever awaits has loaded it, and nobody else pays for it.
+        from asyncio import get_running_loop
+
+        batch, loop = self._inputs.one(x, self._preprocess), get_running_loop()
+        future = loop.create_future()
+        pending = self._pending(batch, request, priority, is_strict=is_strict, receiver=LoopReceiver(loop, future))
+        self._queue(pending)
+        try:
+            answer: Prediction = await future
+        finally:
+            if pending.outcome is None:
+                self.cancel(pending)
+        return answer
+
+    def cancel(self, pending: Pending) -> bool:
+        """Drop a request; False if it has its outcome already."""
+        is_dropped = self._engine.cancel(pending)
+        if is_dropped:
+            self._count_unanswered("cancelled")
+        return is_dropped
+
+    def adopt(self, pending: Pending) -> None:
+        """Take over a request from another owner, before anything has run for it."""
+        if pending.request.terms is pending.owner.terms:
+            pending.request.terms = self.terms
+        pending.owner = self
+        pending.follow(self.ready)
+
+    def settle(self, pending: Pending) -> Prediction:
+        """The answer to a request that is over, counted; or its error, raised and counted."""
+        outcome, request = pending.outcome, pending.request
+        if not isinstance(outcome, Answer):
+            if not _is_prior(pending):
+                raise self._refusal(pending)
+            pending.is_degraded = True
+        answer = prediction_of(
+            pending,
+            pending.ready,
+            request,
+            postprocess=self._postprocess,
+            now=self._now,
+            wait_ms=pending.queue_wait_ms,
+        )
+        end_ms, counters = request.start_ms + answer.latency_ms, self._counters
+        with counters.lock:
+            counters.count_answer(answer)
+            if pending.is_strict:
+                counters.count_strict(in_time=answer.in_time)
+            if pending.was_due:
+                self.guard.note(end_ms - pending.due_ms)
+            else:
+                self._finishing.note(end_ms - pending.stopped_ms)
             for watcher in self._watchers:
-                watcher.see_many(batch, rows, request, answers)
-        return answers
+                watcher.see_one(pending.batch, pending, request, answer)
+        return answer
 
-    def improving(self, x: Any, request: Request) -> Iterator[Prediction]:
-        """Answers to one item, each from more evidence; only the last is counted, and none as certified."""
-        return self._improvements(self._inputs.one(x, self._preprocess), request)
+    def _refusal(self, pending: Pending) -> CascadeError:
+        outcome = pending.outcome
+        if isinstance(outcome, Refused):
+            self._count_unanswered(outcome.reason)
+            return error_of(pending, outcome)
+        assert isinstance(outcome, CascadeError)
+        self._count_unanswered("failed" if isinstance(outcome, PredictorClosed) else "rejected")
+        return outcome
 
-    def _improvements(self, batch: Any, request: Request) -> Iterator[Prediction]:
-        ready = self.ready
-        for walk, is_last in improving_walk(ready, self._lane, self._now, batch, request):
-            answer = prediction_of(walk, ready, request, postprocess=self._postprocess, now=self._now, final=is_last)
-            if is_last:
-                with self._lane:
-                    self._counters.count_answer(answer)
-                    for watcher in self._watchers:
-                        watcher.see_one(batch, walk, request, answer)
-            yield answer
+    def _count_unanswered(self, reason: str) -> None:
+        with self._counters.lock:
+            self._counters.count_unanswered(reason)
+
+    def _pending(self, batch: Any, request: Request, priority: str, *, is_strict: bool, receiver: Receiver) -> Pending:
+        deadline_ms = request.deadline_ms
+        if deadline_ms == INFINITE:
+            due_ms = INFINITE
+        elif is_strict:
+            due_ms = self.guard.due_ms(request.start_ms, deadline_ms)
+        else:
+            due_ms = deadline_ms - self._finishing.value_ms
+        pending = Pending(self.ready, batch, request, priority=priority_of(priority), due_ms=due_ms, receiver=receiver)
+        pending.owner, pending.is_strict = self, is_strict
+        return pending
+
+    def _queue(self, pending: Pending) -> None:
+        """Submit a request, unless its own budget is too short for any stage and it says what is to happen then."""
+        ready, now_ms = pending.ready, self._now()
+        left_ms, fastest_ms = pending.due_ms - now_ms, ready.upper_ms[ready.fastest]
+        infeasible = pending.request.terms.infeasible
+        if left_ms < fastest_ms and infeasible == "fastest" and not pending.is_strict:
+            # It is late whatever happens: soon is the best there is.
+            pending.due_ms = now_ms + _LATE_FACTOR * fastest_ms
+        elif left_ms < fastest_ms and infeasible != "fastest":
+            pending.stopped_ms = now_ms
+            pending.outcome = (
+                too_small(ready, left_ms) if infeasible == "raise" else Refused("rejected", "no stage fits its budget")
+            )
+            deliver([pending])
+            return
+        self._engine.submit(pending)
+
+
+def _is_prior(pending: Pending) -> bool:
+    """Whether the class prior is the answer to a request for which nothing could be run in time."""
+    outcome = pending.outcome
+    return isinstance(outcome, Refused) and outcome.reason in _TOO_LATE and pending.request.terms.infeasible == "prior"

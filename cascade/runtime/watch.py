@@ -1,6 +1,6 @@
 """What is noted about answers besides giving them: which are within a guarantee, and whether they drift.
 
-The lane is held by the caller.
+The lock of the counters is held by the caller.
 """
 
 from __future__ import annotations
@@ -15,18 +15,25 @@ from cascade.core.replay import Replay
 from cascade.errors import ConfigurationError
 from cascade.runtime.answers import BatchPrediction
 from cascade.runtime.batch import Rows
-from cascade.runtime.lane import Lane
 from cascade.runtime.ready import INFINITE
 from cascade.runtime.single import Request
-from cascade.runtime.walk import Walk
 from cascade.telemetry.counters import Counters
 from cascade.telemetry.drift import MIN_ANSWERS, DriftMonitor, DriftReport
+
+
+class Walked(Protocol):
+    """One item that was answered, whichever way."""
+
+    @property
+    def is_certified(self) -> bool:
+        """Whether the answer is within a guarantee, as far as its path goes."""
+        ...
 
 
 class Watcher(Protocol):
     """Looks at every answer once it is counted."""
 
-    def see_one(self, batch: Any, walk: Walk, request: Request, answer: Prediction) -> None:
+    def see_one(self, batch: Any, walk: Walked, request: Request, answer: Prediction) -> None:
         """One item was answered."""
         ...
 
@@ -49,7 +56,7 @@ class CertifiedWatcher:
         self._counters = counters
         self._abstain_below = guarantee.abstain_below or 0.0
 
-    def see_one(self, batch: Any, walk: Walk, request: Request, answer: Prediction) -> None:  # noqa: ARG002 - a Watcher
+    def see_one(self, batch: Any, walk: Walked, request: Request, answer: Prediction) -> None:  # noqa: ARG002 - a Watcher
         """Count one item, if its path is certified."""
         if walk.is_certified and request.terms.abstain_below == self._abstain_below:
             self._counters.count_certified(1)
@@ -65,16 +72,18 @@ class DriftWatcher:
 
     Parameters
     ----------
-    lane : Lane
+    counters : Counters
+        Whose lock is held when answers are seen.
+    names : tuple of str
+        Of the stages.
     window : int
         Answers kept of either.
     """
 
-    def __init__(self, lane: Lane, window: int) -> None:
-        self._lane, self._monitor = lane, DriftMonitor(window)
-        self._names = tuple(stage.name for stage in lane.stages)
+    def __init__(self, counters: Counters, names: tuple[str, ...], window: int) -> None:
+        self._counters, self._monitor, self._names = counters, DriftMonitor(window), names
 
-    def see_one(self, batch: Any, walk: Walk, request: Request, answer: Prediction) -> None:  # noqa: ARG002 - a Watcher
+    def see_one(self, batch: Any, walk: Walked, request: Request, answer: Prediction) -> None:  # noqa: ARG002 - a Watcher
         """Note one answer."""
         self._monitor.note(answer.path, answer.confidence)
 
@@ -87,16 +96,16 @@ class DriftWatcher:
 
     def restart(self) -> None:
         """Begin anew, under another policy."""
-        with self._lane:
+        with self._counters.lock:
             self._monitor.restart()
 
     def report(self, reference: Replay | None, alpha: float) -> DriftReport:
         """The latest answers against a replay; None: against the first ones."""
-        with self._lane:
+        with self._counters.lock:
             return self._monitor.report(reference, alpha)
 
 
-def drift_watcher_of(lane: Lane, window: int) -> DriftWatcher | None:
+def drift_watcher_of(counters: Counters, names: tuple[str, ...], window: int) -> DriftWatcher | None:
     """The watcher of a predictor; None where drift is not looked for.
 
     Raises
@@ -110,4 +119,4 @@ def drift_watcher_of(lane: Lane, window: int) -> DriftWatcher | None:
         raise ConfigurationError(
             f"expected drift_window of at least {MIN_ANSWERS} answers, or 0 for none, got {window}"
         )
-    return DriftWatcher(lane, window)
+    return DriftWatcher(counters, names, window)

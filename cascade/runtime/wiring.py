@@ -9,20 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from cascade.clock import Clock
 from cascade.core.certificate import Certificate
 from cascade.core.policy import Policy
 from cascade.core.recording import predecessors, run_checked
 from cascade.core.records import StageOutput
-from cascade.core.rows import n_rows, take_rows
+from cascade.core.rows import take_rows
 from cascade.errors import ConfigurationError, GuaranteeLostWarning, PolicyMismatch
-from cascade.runtime.answers import prediction_of
-from cascade.runtime.batch import BatchRunner
-from cascade.runtime.lane import Lane
-from cascade.runtime.ready import INFINITE, ReadyPolicy
 from cascade.runtime.request import checked_terms
-from cascade.runtime.single import Request, Terms, walk_to_the_end
-from cascade.runtime.walk import Walk
+from cascade.runtime.single import Terms
 from cascade.stages.base import RunnableStage
 
 _N_FIRST_RUNS = 3
@@ -120,31 +114,3 @@ def bound_policy(policy: Policy, stages: Sequence[RunnableStage], sample: Any) -
             "expected stages with classes= for a chain of stages that return labels and confidences"
         )
     return policy.for_classes(range(int(output.shape[1])))
-
-
-def run_every_stage(ready: ReadyPolicy, lane: Lane, batch: Any) -> Walk:
-    """A walk through all stages in their order, whatever the policy says; the lane is held by the caller.
-
-    A stage that fails is counted and left out, as on a request.
-    """
-    walk = Walk(ready, batch, INFINITE)
-    for j in range(len(ready.stages)):
-        walk.run(j, lane)
-        walk.next_stage(INFINITE, lane)
-    return walk
-
-
-def run_first_requests(ready: ReadyPolicy, lane: Lane, clock: Clock, inputs: Any, terms: Terms) -> None:
-    """Every path of the code once, then requests that warm the machine's caches; nothing of it is counted as answered."""
-    now = clock.now_ms
-    request = Request(now(), INFINITE, INFINITE, terms)
-    first = take_rows(inputs, np.arange(1))
-    with lane:
-        for _ in range(_N_FIRST_RUNS):
-            prediction_of(run_every_stage(ready, lane, first), ready, request, postprocess=None, now=now)
-        BatchRunner(ready, lane, clock, terms).run(inputs, INFINITE)
-        for row in range(_N_WARM_REQUESTS):
-            batch = take_rows(inputs, np.array([row % n_rows(inputs)]))
-            walk = Walk(ready, batch, INFINITE)
-            walk_to_the_end(walk, lane, now, request)
-            prediction_of(walk, ready, request, postprocess=None, now=now)

@@ -67,11 +67,11 @@ def test_a_request_that_waits_goes_before_the_next_stage_of_an_audit(audited, ga
     calls.clear()
     request = Thread(target=lambda: audited.predict(1), name="request")
     request.start()
-    while not audited._lane.is_wanted:
+    while not audited.stats().n_waiting:
         pass
     gated[0].gate.set()
     request.join()
-    assert calls[0][0] == "request"
+    assert calls[0][0] == "cascade-lane-0"
     gated[1].gate.set()
     audited.run_audits()
     # The request was drawn, too.

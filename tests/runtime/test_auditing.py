@@ -3,11 +3,11 @@ import pytest
 
 from cascade.core.records import Prediction, Status
 from cascade.errors import ConfigurationError
-from cascade.runtime.auditing import auditor_of
-from cascade.runtime.lane import Lane
+from cascade.runtime.auditing import AuditSettings, auditor_of
 from cascade.runtime.ready import INFINITE, ReadyPolicy
 from cascade.runtime.single import Request, Terms
 from cascade.runtime.walk import Walk
+from cascade.runtime.starting import LaneSettings, engine_for
 from cascade.telemetry.counters import Counters
 from cascade.testing.fakes import FakeExit
 from cascade.testing.faults import FailingStage, NanStage
@@ -17,23 +17,27 @@ class Asked:
     """An auditor that is shown answered requests, without a predictor around it."""
 
     def __init__(self, parts, stages, clock, fraction=1.0, capacity=100, seed=0):
-        self.lane = Lane(stages, clock, 1, Counters())
-        self.auditor = auditor_of(self.lane, fraction, capacity=capacity, seed=seed, in_background=False)
-        self.ready = ReadyPolicy(parts.policy, stages)
+        self.counters, self.ready = Counters(), ReadyPolicy(parts.policy, stages)
+        self.engine = engine_on(stages, parts.policy, clock)
+        self.auditor = auditor_of(self.engine, self.counters, AuditSettings(fraction, capacity, seed, False))
 
     def answer(self, number, batch=None):
         batch = np.array([number]) if batch is None else batch
         request = Request(0.0, INFINITE, INFINITE, Terms("fastest", 0.0), number)
         answer = Prediction(0, None, 0.9, ("weak",), Status.ANSWERED, None, 1.0, 0.0, True, id=number)
-        with self.lane:
+        with self.counters.lock:
             self.auditor.see_one(batch, Walk(self.ready, batch, INFINITE), request, answer)
 
     @property
     def stats(self):
-        return self.lane.counters.snapshot()
+        return Counters.total([self.counters, *(lane.counters for lane in self.engine.lanes)]).snapshot()
 
     def ids(self):
         return [audit.id for audit in self.auditor.audits()]
+
+
+def engine_on(stages, policy, clock):
+    return engine_for(stages, policy, LaneSettings(1, 32, 1024, 0.8, 1.0, "degrade"), threads=1, clock=clock)
 
 
 @pytest.fixture
@@ -90,8 +94,7 @@ def test_a_stage_that_fails_in_an_audit_is_counted_and_nothing_is_raised(parts, 
     # After three failures in a row the stage is left alone.
     assert asked.stats.n_faults == {"strong": 3}
     assert asked.ids() == []
-    with asked.lane:
-        pass
+    assert asked.engine.borrow_free() is not None
 
 
 def test_an_audit_that_works_again_ends_the_trouble_of_a_stage(parts, stages, clock):
@@ -100,7 +103,7 @@ def test_an_audit_that_works_again_ends_the_trouble_of_a_stage(parts, stages, cl
     for number in range(2):
         asked.answer(number)
         asked.auditor.run_all()
-    assert asked.lane.troubled == 0
+    assert asked.engine.lanes[0].troubled == 0
 
 
 def test_no_more_wait_than_the_capacity_and_those_left_out_are_counted(parts, stages, clock):
@@ -143,10 +146,11 @@ def test_exits_continue_from_one_another_in_an_audit(parts, clock):
         (0.5, 0, "audit_capacity"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(stages, clock, fraction, capacity, message):
+def test_settings_that_cannot_work_are_refused(fraction, capacity, message):
     with pytest.raises(ConfigurationError, match=message):
-        auditor_of(Lane(stages, clock, 1, Counters()), fraction, capacity=capacity, seed=0, in_background=False)
+        AuditSettings(fraction, capacity, 0, False)
 
 
-def test_without_a_fraction_there_is_no_auditor(stages, clock):
-    assert auditor_of(Lane(stages, clock, 1, Counters()), 0.0, capacity=1, seed=0, in_background=True) is None
+def test_without_a_fraction_there_is_no_auditor(parts, stages, clock):
+    engine = engine_on(stages, parts.policy, clock)
+    assert auditor_of(engine, Counters(), AuditSettings(0.0, 1, 0, True)) is None

@@ -6,6 +6,7 @@ from cascade.runtime.batch import WAVE_ROWS, BatchRunner, wave_rows
 from cascade.runtime.lane import Lane
 from cascade.runtime.ready import INFINITE, ReadyPolicy
 from cascade.runtime.single import Terms
+from cascade.runtime.thread_counts import ThreadCounts
 from cascade.telemetry.counters import Counters
 from cascade.testing.faults import FailingStage
 
@@ -13,7 +14,7 @@ X = np.arange(100)
 
 
 def runner(parts, stages, clock, infeasible="fastest"):
-    lane = Lane(stages, clock, 1, Counters())
+    lane = Lane(stages, clock, ThreadCounts(stages, 1), Counters())
     return BatchRunner(ReadyPolicy(parts.policy, stages), lane, clock, Terms(infeasible, 0.0))
 
 

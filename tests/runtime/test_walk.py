@@ -5,12 +5,13 @@ from cascade.errors import StageError
 from cascade.runtime.lane import Lane
 from cascade.runtime.ready import INFINITE, ReadyPolicy
 from cascade.runtime.walk import INFEASIBLE, STOP, Walk
+from cascade.runtime.thread_counts import ThreadCounts
 from cascade.telemetry.counters import Counters
 from cascade.testing.faults import FailingStage
 
 
 def started(parts, stages, clock, budget_ms=INFINITE):
-    lane = Lane(stages, clock, 1, Counters())
+    lane = Lane(stages, clock, ThreadCounts(stages, 1), Counters())
     return Walk(ReadyPolicy(parts.policy, stages), np.array([0]), budget_ms), lane
 
 

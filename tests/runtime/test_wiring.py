@@ -3,12 +3,8 @@ import pytest
 
 from cascade.core.policy import Policy
 from cascade.errors import ConfigurationError, PolicyMismatch
-from cascade.runtime.lane import Lane
-from cascade.runtime.ready import ReadyPolicy
-from cascade.runtime.wiring import bound_policy, check_stages_of, run_every_stage
-from cascade.telemetry.counters import Counters
+from cascade.runtime.wiring import bound_policy, check_stages_of
 from cascade.testing.fakes import FakeStage
-from cascade.testing.faults import FailingStage
 
 
 def test_the_stages_of_the_policy_pass(parts, stages):
@@ -29,10 +25,3 @@ def test_a_chain_learns_its_classes_from_the_stages(parts):
     assert bound_policy(chain, unnamed, np.arange(2)).classes == (0, 1, 2)
     with pytest.raises(ConfigurationError, match="expected sample= or stages with classes="):
         bound_policy(chain, unnamed, None)
-
-
-def test_warming_up_goes_through_all_stages_and_leaves_out_those_that_fail(parts, stages, clock):
-    stages[0] = FailingStage(stages[0])
-    lane = Lane(stages, clock, 1, Counters())
-    walk = run_every_stage(ReadyPolicy(parts.policy, stages), lane, np.array([0]))
-    assert walk.path == ("strong",)

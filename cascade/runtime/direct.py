@@ -1,0 +1,184 @@
+"""Serve one call on the calling thread, from the raw input to the counted answer: check, take a lane, run, finish, count.
+
+Reads the clock it is given.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from copy import copy
+from itertools import count, islice
+from threading import get_ident
+from typing import Any, Self
+
+import numpy as np
+
+from cascade.clock import Clock
+from cascade.core.records import Prediction
+from cascade.core.rows import n_rows
+from cascade.errors import BudgetTooSmall, StageError
+from cascade.runtime.answers import BatchPrediction, Postprocess, answers_of, prediction_of
+from cascade.runtime.batch import BatchRunner
+from cascade.runtime.certified_walk import CertifiedWalk
+from cascade.runtime.engine import Engine
+from cascade.runtime.ready import ReadyPolicy
+from cascade.runtime.refining import improving_walk
+from cascade.runtime.request import InputCheck, checked_terms, deadline_of
+from cascade.runtime.single import Request, Terms, walk_to_the_end
+from cascade.runtime.walk import Walk
+from cascade.runtime.watch import CertifiedWatcher, Walked, Watcher
+from cascade.telemetry.counters import Counters
+
+_FORGET = 0.95
+"""Share of the time kept back for finishing that is still believed in one request later."""
+
+
+class DirectServer(ABC):
+    """Everything that stays the same from one call to the next, while one policy is in force.
+
+    Parameters
+    ----------
+    ready : ReadyPolicy
+    engine : Engine
+    clock : Clock
+    counters : Counters
+        For what is counted without holding a lane, under their lock.
+    inputs : InputCheck
+    terms : Terms
+        Where a call does not say otherwise.
+    preprocess, postprocess : callable or None
+    watchers : sequence of Watcher
+        Who sees every answer, whatever the policy; they see ids of rows.
+    """
+
+    def __init__(
+        self,
+        ready: ReadyPolicy,
+        engine: Engine,
+        clock: Clock,
+        *,
+        counters: Counters,
+        inputs: InputCheck,
+        terms: Terms,
+        preprocess: Callable[[Any], Any] | None,
+        postprocess: Postprocess,
+        watchers: tuple[Watcher, ...] = (),
+    ) -> None:
+        self._engine, self._lanes = engine, engine.lanes
+        self._clock, self._now = clock, clock.now_ms
+        self._inputs, self._counters = inputs, counters
+        self._preprocess, self._postprocess = preprocess, postprocess
+        self._reserve_ms = 0.0
+        self._ids, self._lasting = count(), watchers
+        self._follow(ready, terms)
+
+    def under(self, ready: ReadyPolicy, terms: Terms) -> Self:
+        """The same under another policy; calls in progress go on under the old one."""
+        other = copy(self)
+        other._follow(ready, terms)
+        return other
+
+    def _follow(self, ready: ReadyPolicy, terms: Terms) -> None:
+        self.ready, self.terms = ready, terms
+        guarantee = ready.policy.guarantee
+        certified = () if guarantee is None else (CertifiedWatcher(self._counters, guarantee),)
+        self._watchers: tuple[Watcher, ...] = (*certified, *self._lasting)
+        self._new_walk = Walk if guarantee is None else CertifiedWalk
+
+    def request(
+        self, budget_ms: float | None, deadline_ms: float | None, infeasible: str | None, abstain_below: float | None
+    ) -> Request:
+        """A request that starts now.
+
+        Raises
+        ------
+        ConfigurationError
+            If an argument cannot work.
+        """
+        start_ms, terms = self._now(), self.terms
+        if deadline_ms is None and budget_ms is not None and budget_ms >= 0.0:
+            deadline = start_ms + budget_ms
+        else:
+            deadline = deadline_of(start_ms, budget_ms, deadline_ms)
+        if infeasible is not None or abstain_below is not None:
+            terms = checked_terms(
+                terms.infeasible if infeasible is None else infeasible,
+                terms.abstain_below if abstain_below is None else abstain_below,
+                terms.on_overload,
+            )
+        return Request(start_ms, deadline, deadline - self._reserve_ms, terms, next(self._ids))
+
+    def one(self, x: Any, request: Request, priority: str) -> Prediction:
+        """The answer to one item: at once on this thread if a lane is free, else through a lane."""
+        batch = self._inputs.one(x, self._preprocess)
+        for lane in self._lanes:
+            if lane.take(False):
+                break
+        else:
+            return self.through_lane(batch, request, priority)
+        if lane.is_claimed:
+            self._engine.give_back(lane)
+            return self.through_lane(batch, request, priority)
+        try:
+            if get_ident() not in lane.prepared:
+                lane.prepare()
+            lane.until_ms = request.stop_at_ms
+            ready, now = self.ready, self._now
+            walk = self._new_walk(ready, batch, request.deadline_ms - request.start_ms)
+            walk_to_the_end(walk, lane, now, request)
+            answer = prediction_of(walk, ready, request, postprocess=self._postprocess, now=now)
+            lane.counters.count_answer(answer)
+            # What happens after the last stage is paid from the budget too: the dearest of late is kept back.
+            after_ms = request.start_ms + answer.latency_ms - walk.stopped_ms
+            self._reserve_ms *= _FORGET
+            if after_ms > self._reserve_ms:  # noqa: PLR1730 - three times as fast as max
+                self._reserve_ms = after_ms
+            if self._watchers:
+                self._show(batch, walk, request, answer)
+        except (BudgetTooSmall, StageError) as error:
+            lane.counters.count_unanswered("failed" if isinstance(error, StageError) else "rejected")
+            raise
+        finally:
+            lane.release()
+            if lane.is_claimed:
+                self._engine.tick()
+        return answer
+
+    @abstractmethod
+    def through_lane(self, batch: Any, request: Request, priority: str) -> Prediction:
+        """The answer to one checked item, in turn with others."""
+
+    def _show(self, batch: Any, walk: Walked, request: Request, answer: Prediction) -> None:
+        """Let the watchers see an answer."""
+        with self._counters.lock:
+            for watcher in self._watchers:
+                watcher.see_one(batch, walk, request, answer)
+
+    def many(self, inputs: Any, request: Request) -> BatchPrediction:
+        """The answers to n rows."""
+        ready = self.ready
+        batch = self._inputs.many(inputs, self._preprocess)
+        with self._engine.lane(ready.expected_ms(n_rows(batch))) as lane:
+            rows = BatchRunner(ready, lane, self._clock, request.terms).run(batch, request.stop_at_ms)
+            ids = np.fromiter(islice(self._ids, n_rows(batch)), np.int64) if self._lasting else None
+            answers = answers_of(rows, ready, request, postprocess=self._postprocess, now=self._now, ids=ids)
+            lane.counters.count_batch(answers.path_counts, answers.status_counts, int(answers.in_time.sum()))
+            with self._counters.lock:
+                for watcher in self._watchers:
+                    watcher.see_many(batch, rows, request, answers)
+        return answers
+
+    def improving(self, x: Any, request: Request) -> Iterator[Prediction]:
+        """Answers to one item, each from more evidence; only the last is counted, and none as certified."""
+        return self._improvements(self._inputs.one(x, self._preprocess), request)
+
+    def _improvements(self, batch: Any, request: Request) -> Iterator[Prediction]:
+        ready = self.ready
+        for walk, is_last in improving_walk(ready, self._engine, self._now, batch, request):
+            answer = prediction_of(walk, ready, request, postprocess=self._postprocess, now=self._now, final=is_last)
+            if is_last:
+                with self._counters.lock:
+                    self._counters.count_answer(answer)
+                self._show(batch, walk, request, answer)
+            yield answer

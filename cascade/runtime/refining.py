@@ -1,0 +1,45 @@
+"""Answer one request again and again, from more evidence each time.
+
+Reads the clock it is given. All instants are milliseconds on that clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from cascade.runtime.engine import Engine
+from cascade.runtime.ready import ReadyPolicy
+from cascade.runtime.single import Request, too_small
+from cascade.runtime.walk import INFEASIBLE, STOP, Walk
+
+
+def improving_walk(
+    ready: ReadyPolicy, engine: Engine, now: Callable[[], float], batch: Any, request: Request
+) -> Iterator[tuple[Walk, bool]]:
+    """A walk that starts at the fastest stage and shows itself after every stage, with whether that was the last.
+
+    A lane is held only while a stage runs. If the time runs out between two answers, the last evidence is shown again.
+    """
+    stop_at_ms, terms = request.stop_at_ms, request.terms
+    walk = Walk(ready, batch, request.budget_ms)
+    if terms.infeasible == "raise" and ready.upper_ms[ready.fastest] > stop_at_ms - now():
+        raise too_small(ready, stop_at_ms - now())
+    action = INFEASIBLE
+    while True:
+        with engine.lane(ready.mean_ms[action] if action >= 0 else 0.0) as lane:
+            action = walk.fallback(lane) if action < 0 else action
+            answered = walk.run(action, lane)
+            action = walk.next_stage(stop_at_ms - now(), lane)
+        if not walk.evidence_set:
+            continue
+        if answered:
+            yield walk, action == STOP
+        elif action == STOP:
+            yield walk, True
+        if action == STOP:
+            return
+        action = walk.next_stage(stop_at_ms - now(), lane)
+        if action == STOP:
+            yield walk, True
+            return
