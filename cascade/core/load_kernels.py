@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from cascade.core.compiled import compiled
 
 
@@ -73,38 +75,75 @@ def load_level(
 
 
 @compiled
-def fits_in_time(deadlines_ms: Any, free_ms: Any, mean_ms: Any, upper_ms: Any, least: int) -> bool:
-    """Whether requests can all be served in time by one stage, in their order, in the largest batches that their deadlines allow.
+def plan_in_time(
+    deadlines_ms: Any, is_admitted: Any, free_ms: Any, upper_ms: Any, least: int, is_kept: Any
+) -> tuple[int, float]:
+    """Serve requests by one stage, in their order, in the largest batches that their deadlines allow, leaving out some.
 
     Parameters
     ----------
     deadlines_ms : ndarray, shape (n,)
+    is_admitted : ndarray of bool, shape (n,)
+        Those that may not be left out.
     free_ms : ndarray, shape (n_lanes,)
-        When each lane can start; overwritten.
-    mean_ms, upper_ms : ndarray, shape (limit + 1,)
-        What a batch takes and may take, by its size. Deadlines are held against the second; the next batch starts in the
-        middle between both, as not every batch takes the most that it may.
+        When each lane can start; overwritten with when it ends.
+    upper_ms : ndarray, shape (limit + 1,)
+        What a batch may take, by its size.
     least : int
-        No batch but the last may be smaller.
+        A request whose deadline forces a smaller batch, though more wait, is left out.
+    is_kept : ndarray of bool, shape (n,)
+        Filled in: who is served.
+
+    Returns
+    -------
+    n_kept : int
+    took_ms : float
+        Time of the lanes, summed.
     """
-    n, limit, i = deadlines_ms.shape[0], upper_ms.shape[0] - 1, 0
+    n, limit, n_lanes = deadlines_ms.shape[0], upper_ms.shape[0] - 1, free_ms.shape[0]
+    i, n_kept, took = 0, 0, 0.0
     while i < n:
         lane = 0
-        for other in range(1, free_ms.shape[0]):
+        for other in range(1, n_lanes):
             if free_ms[other] < free_ms[lane]:
                 lane = other
-        start = free_ms[lane]
-        earliest = deadlines_ms[i]
-        if start + upper_ms[1] > earliest:
-            return False
-        size = 1
-        while size < limit and i + size < n:
-            earliest = min(earliest, deadlines_ms[i + size])
-            if start + upper_ms[size + 1] > earliest:
-                break
-            size += 1
+        start, earliest, size = free_ms[lane], deadlines_ms[i], 1
+        if start + upper_ms[1] <= earliest:
+            while size < limit and i + size < n:
+                earliest = min(earliest, deadlines_ms[i + size])
+                if start + upper_ms[size + 1] > earliest:
+                    break
+                size += 1
+        elif not is_admitted[i]:
+            size = 0
+        if size < min(least, n - i) and not is_admitted[i]:
+            is_kept[i] = False
+            i += 1
+            continue
+        for member in range(i, i + size):
+            is_kept[member] = True
+        took += upper_ms[size]
+        free_ms[lane] = start + upper_ms[size]
+        n_kept += size
         i += size
-        if size < least and i < n:
-            return False
-        free_ms[lane] = start + 0.5 * (mean_ms[size] + upper_ms[size])
-    return True
+    return n_kept, took
+
+
+@compiled
+def best_plan(deadlines_ms: Any, is_admitted: Any, free_ms: Any, upper_ms: Any, worth: float, is_kept: Any) -> int:
+    """The plan of `plan_in_time` that serves most, less ``worth`` for every millisecond of a lane; the least batch of it.
+
+    Parameters are those of `plan_in_time`; least batches of 1, 2, 4, ... are tried.
+    """
+    limit, n_lanes = upper_ms.shape[0] - 1, free_ms.shape[0]
+    trial = np.empty(n_lanes)
+    best, chosen, least = -np.inf, 1, 1
+    while least <= limit:
+        trial[:] = free_ms
+        n_kept, took = plan_in_time(deadlines_ms, is_admitted, trial, upper_ms, least, is_kept)
+        if n_kept - worth * took > best + 1e-9:
+            best, chosen = n_kept - worth * took, least
+        least *= 2
+    trial[:] = free_ms
+    plan_in_time(deadlines_ms, is_admitted, trial, upper_ms, chosen, is_kept)
+    return chosen

@@ -1,7 +1,7 @@
-"""Whether what has been admitted can be answered in time by the fastest stage, and what may still be admitted.
+"""Which requests are promised an answer: those that the fastest stage can serve in time.
 
-Pure state. A request is admitted only if it and all that go before it can be served; nothing that runs for the sake of
-accuracy may break that.
+Pure state. Who came while all lanes were busy is admitted or refused when the next one is free, in view of all that came;
+who is admitted is served, and nothing that runs for the sake of accuracy may break that.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cascade.core.load_kernels import fits_in_time
+from cascade.core.load_kernels import best_plan, plan_in_time
 from cascade.core.records import FloatArray
 from cascade.scheduling.messages import Priority
 from cascade.scheduling.service_times import Times
@@ -20,6 +20,10 @@ from cascade.scheduling.waiting import Item, Waiting
 
 _KEPT = 64
 """Budgets of the latest arrivals that stand for all."""
+_MOST_SERVED = 0.97
+"""Share of the arrivals from which on all of them count as served."""
+_BUSY = 0.65
+"""Use of the lanes up to which their time is not scarce."""
 
 
 class Admission:
@@ -38,61 +42,74 @@ class Admission:
         self._waiting, self._limit = waiting, times.max_batch
         self._profiled_ms, self._stage, self._slowdown = times.means[stage], stage, slowdown
         self._budgets: deque[float] = deque(maxlen=_KEPT)
-        self.least = 1
         self.refresh()
 
     def refresh(self) -> None:
         """Take over what the slow-down is now."""
-        self.mean_ms: FloatArray = self._profiled_ms * self._slowdown.factor(0, self._stage)
-        self.upper_ms: FloatArray = self._slowdown.upper_ms(0, self._stage)
-        self._uppers: list[float] = self.upper_ms.tolist()
-
-    @property
-    def fastest_ms(self) -> float:
-        """What the fastest stage may take for one request."""
-        return self._uppers[1]
+        self._mean_ms: FloatArray = self._profiled_ms * self._slowdown.factor(0, self._stage)
+        self._upper_ms: FloatArray = self._slowdown.upper_ms(0, self._stage)
+        self._uppers: list[float] = self._upper_ms.tolist()
 
     @property
     def least_ms(self) -> float:
         """What the fastest stage takes for one request in the mean: with less time left nobody starts."""
-        return float(self.mean_ms[1])
+        return float(self._mean_ms[1])
 
     def arrived(self, budget_ms: float) -> None:
         """Take note of a budget."""
         self._budgets.append(budget_ms)
 
-    def aim(self, rate_per_ms: float, n_lanes: int) -> None:
-        """Under more load than can be served: the batch with which most requests can be.
+    def is_possible(self, item: Item, free_ms: Sequence[float]) -> bool:
+        """Whether a fresh request can be served at all, if it goes first."""
+        return min(free_ms) + self._uppers[1] <= item.deadline_ms
 
-        A batch of b that starts every t(b) can take what arrived in the meantime and still has the time that the batch
-        may take; larger batches serve more per millisecond, but fewer requests can wait for them.
+    def refused(self, free_ms: Sequence[float], rate_per_ms: float, utilisation: float) -> list[Item]:
+        """The fresh requests that cannot be served, or would keep too many others from being; the rest is admitted.
+
+        Parameters
+        ----------
+        free_ms : sequence of float
+            When each lane can start something new.
+        rate_per_ms : float
+            Arrivals of late.
+        utilisation : float
+            Share of the time of late in which the lanes were busy.
         """
-        budgets = np.array(self._budgets)[:, None]
-        cycle_ms = self.mean_ms[None, 1:] / n_lanes
-        supply = rate_per_ms * np.clip(budgets - self.upper_ms[None, 1:], 0.0, cycle_ms).mean(axis=0)
-        served = np.minimum(np.arange(1, self._limit + 1), supply) / cycle_ms[0]
-        self.least = int(np.argmax(served >= 0.99 * served.max())) + 1
-
-    def relax(self) -> None:
-        """All that arrives can be served."""
-        self.least = 1
-
-    def admits(self, item: Item, free_ms: Sequence[float]) -> bool:
-        """Whether a fresh request can be served besides those that go before it, and they besides it."""
-        first_ms, deadline_ms = min(free_ms), item.deadline_ms
-        if first_ms + self._uppers[self.least] > deadline_ms:
-            return False
-        n = self._waiting.n_fresh + 1
-        if n <= self._limit and first_ms + self._uppers[n] <= min(deadline_ms, self._waiting.earliest_ms):
-            return True
-        return self._fits(self._waiting.fresh_deadlines(item.priority, deadline_ms), free_ms, self.least)
+        items = self._waiting.fresh()
+        if not any(not item.is_admitted for item in items):
+            return []
+        refused: list[Item] = []
+        n, deadlines = len(items), np.array([item.deadline_ms for item in items])
+        if n > self._limit or min(free_ms) + self._uppers[n] > deadlines.min():
+            admitted, kept = np.array([item.is_admitted for item in items]), np.empty(n, np.bool_)
+            worth = self._worth(rate_per_ms, utilisation, len(free_ms))
+            best_plan(deadlines, admitted, np.array(free_ms), self._upper_ms, worth, kept)
+            refused = [item for item, stays in zip(items, kept.tolist(), strict=True) if not stays]
+        for item in items:
+            item.is_admitted = True
+        return refused
 
     def stays_served(self, lowest: Priority, free_ms: Sequence[float]) -> bool:
         """Whether the fresh requests of this class and higher ones can be served by lanes that are free at these instants."""
         n = self._waiting.n_fresh
         if not n or (n <= self._limit and min(free_ms) + self._uppers[n] <= self._waiting.earliest_ms):
             return True
-        return self._fits(self._waiting.fresh_deadlines(lowest), free_ms, 1)
+        deadlines = np.array(self._waiting.fresh_deadlines(lowest))
+        kept, nobody = np.empty(len(deadlines), np.bool_), np.zeros(len(deadlines), np.bool_)
+        n_kept, _ = plan_in_time(deadlines, nobody, np.array(free_ms), self._upper_ms, 1, kept)
+        return bool(n_kept == len(deadlines))
 
-    def _fits(self, deadlines: list[float], free_ms: Sequence[float], least: int) -> bool:
-        return bool(fits_in_time(np.array(deadlines), np.array(free_ms), self.mean_ms, self.upper_ms, least))
+    def _worth(self, rate_per_ms: float, utilisation: float, n_lanes: int) -> float:
+        """Requests that a millisecond of a lane is worth: what it serves at best where not all can be served, else nothing.
+
+        A batch of b that starts every t(b) can take what arrived in the meantime and still has the time that the batch
+        may take; larger batches serve more per millisecond, but fewer requests can wait for them. Lanes that are idle
+        between bursts have time to spare.
+        """
+        budgets = np.array(self._budgets)[:, None]
+        took_ms = self._mean_ms[None, 1:]
+        supply = rate_per_ms * np.clip(budgets - self._upper_ms[None, 1:], 0.0, took_ms / n_lanes).mean(axis=0)
+        served = float((np.minimum(np.arange(1, self._limit + 1), supply) / took_ms[0]).max())
+        if served * n_lanes >= _MOST_SERVED * rate_per_ms:
+            return 0.0
+        return served * min(max((utilisation - _BUSY) / (1.0 - _BUSY), 0.0), 1.0)

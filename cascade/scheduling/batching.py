@@ -1,4 +1,4 @@
-"""Which of the waiting requests run together, and which are given up so that the others can be.
+"""Which of the waiting requests run together.
 
 Pure functions on items in the order of service.
 """
@@ -8,9 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cascade.scheduling.waiting import Item
-
-_GIVE_UP = 1.1
-"""Heads are given up where that raises requests per millisecond by more than this factor."""
 
 
 def closed_batch(items: Sequence[Item], upper_ms: Sequence[float], limit: int, now_ms: float) -> tuple[list[Item], str]:
@@ -47,27 +44,3 @@ def closed_batch(items: Sequence[Item], upper_ms: Sequence[float], limit: int, n
         size += 1
         earliest_ms = min(earliest_ms, deadline_ms)
     return batch, closed_by
-
-
-def n_given_up(
-    items: Sequence[Item], upper_ms: Sequence[float], mean_ms: Sequence[float], limit: int, now_ms: float
-) -> int:
-    """How many items at the head hold up the others: without them the next batch serves many more per millisecond.
-
-    Takes the items in the order of their deadlines.
-    """
-
-    def rate(i: int) -> float:
-        most = min(len(items) - i, limit)
-        while most > 1 and now_ms + upper_ms[most] > items[i].deadline_ms:
-            most -= 1
-        return most / mean_ms[most]
-
-    now, best, place = rate(0), 0.0, 0
-    for i in range(len(items)):
-        if min(len(items) - i, limit) / mean_ms[min(len(items) - i, limit)] <= best:
-            break
-        reached = rate(i)
-        if reached > best + 1e-12:
-            best, place = reached, i
-    return place if best > _GIVE_UP * now else 0

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import exp
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from cascade.scheduling.waiting import Item
 _WINDOWS = 8.0
 """Length of the window in which arrivals are counted, in mean budgets."""
 _SHORTEST_MS, _LONGEST_MS = 50.0, 10_000.0
+_REMEMBERED_MS = 400.0
 _LEAST_MS = 1e-3
 _FEWEST = 8
 """Arrivals below which no rate is believed."""
@@ -135,3 +137,27 @@ class LoadPrice:
         oldest = now_ms - self._window_ms()
         while self._arrivals and self._arrivals[0] < oldest:
             self._arrivals.popleft()
+
+
+class Utilisation:
+    """Share of the time of late in which the lanes ran something.
+
+    Parameters
+    ----------
+    n_lanes : int
+
+    Attributes
+    ----------
+    share : float
+        In [0, 1].
+    """
+
+    def __init__(self, n_lanes: int) -> None:
+        self._n_lanes, self._last_ms, self.share = n_lanes, 0.0, 0.0
+
+    def ran(self, service_ms: float, now_ms: float) -> None:
+        """A run that took so long has ended."""
+        passed_ms = max(now_ms - self._last_ms, 1e-9)
+        kept = exp(-passed_ms / _REMEMBERED_MS)
+        self.share = kept * self.share + (1.0 - kept) * min(service_ms / (passed_ms * self._n_lanes), 1.0)
+        self._last_ms = now_ms

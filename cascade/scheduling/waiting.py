@@ -38,6 +38,8 @@ class Item:
         Index of the price it pays without load.
     share : float
         In [0, 1): requests below a share of it take the cheaper of two neighbouring prices.
+    is_admitted : bool
+        Whether it was promised an answer.
     has_ended : bool
         Answered while a stage still ran for it, or cancelled.
     """
@@ -50,6 +52,7 @@ class Item:
         "evidence_set",
         "failed",
         "has_ended",
+        "is_admitted",
         "is_strict",
         "least_level",
         "order",
@@ -59,18 +62,18 @@ class Item:
         "share",
     )
 
-    def __init__(self, event: Arrived, now_ms: float, number: int, outlook: Outlook) -> None:
+    def __init__(self, event: Arrived, deadline_ms: float, now_ms: float, number: int, outlook: Outlook) -> None:
         self.request, self.outlook = event.request, outlook
-        self.arrived_ms, self.deadline_ms = now_ms, event.deadline_ms
+        self.arrived_ms, self.deadline_ms = now_ms, deadline_ms
         self.priority: Priority = event.priority
         self.is_strict = event.is_strict
-        self.order = (event.deadline_ms, number)
+        self.order = (deadline_ms, number)
         # Multiples of the golden ratio spread evenly over [0, 1) from the first one on.
         self.share = number * _GOLDEN % 1.0
         self.evidence_set = self.bin = self.failed = 0
         self.confidence = 0.0
-        self.least_level = outlook.unloaded_level(event.deadline_ms - now_ms)
-        self.has_ended = False
+        self.least_level = outlook.unloaded_level(deadline_ms - now_ms)
+        self.has_ended = self.is_admitted = False
 
     def would_go_on(self) -> bool:
         """Whether it would run another stage had it not waited, nor shared a lane with others."""
@@ -116,6 +119,10 @@ class Waiting:
         """Number of requests for which nothing has run."""
         return sum(len(deadlines) for deadlines in self._fresh)
 
+    def fresh(self) -> list[Item]:
+        """Those for which nothing has run, in the order of service."""
+        return [item for item in chain(*self._items) if not item.evidence_set]
+
     def fresh_deadlines(self, lowest: Priority, another_ms: float | None = None) -> list[float]:
         """Deadlines of the requests of this class and higher ones for which nothing has run, in the order of service.
 
@@ -151,6 +158,38 @@ class Waiting:
         high, middle, low = self._items
         return [*high, *middle, *low]
 
-    def background(self) -> list[Item]:
-        """Those of the background class."""
-        return list(self._items[Priority.BACKGROUND])
+    @property
+    def has_classes(self) -> bool:
+        """Whether both background and other requests wait."""
+        high, middle, low = self._items
+        return bool(low) and bool(high or middle)
+
+    def background_first(self) -> list[Item]:
+        """All of them, the background class before the others."""
+        high, middle, low = self._items
+        return [*low, *high, *middle]
+
+
+class Turns:
+    """Gives the background class its share of the turns while others wait, too.
+
+    Parameters
+    ----------
+    share : float
+        In [0, 1].
+    """
+
+    __slots__ = ("_credit", "_share")
+
+    def __init__(self, share: float) -> None:
+        self._share, self._credit = share, 0.0
+
+    def next(self, waiting: Waiting) -> list[Item]:
+        """The waiting requests in the order in which they may take this turn."""
+        if not waiting.has_classes:
+            return waiting.items()
+        self._credit += self._share
+        if self._credit < 1.0:
+            return waiting.items()
+        self._credit -= 1.0
+        return waiting.background_first()
