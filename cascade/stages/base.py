@@ -76,6 +76,10 @@ class Runner(Protocol):
         """Return once the device has done all that was asked of it."""
         return
 
+    def use_lane(self, lane: int) -> None:  # noqa: ARG002 - on the CPU a lane is a thread and nothing more
+        """Let what the calling thread runs from now on be of this lane: on a device, on a stream of its own."""
+        return
+
     def fingerprint(self) -> str:
         """Hash, in hexadecimal digits, of everything that the answers depend on."""
         ...

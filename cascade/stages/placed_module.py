@@ -5,6 +5,7 @@ Knows devices, streams and dtypes; knows nothing of what the module computes.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
@@ -104,6 +105,9 @@ class PlacedModule:
     def synchronise(self) -> None:
         """Return once the device has done all that was asked of it: at once, on the CPU."""
 
+    def use_lane(self, lane: int) -> None:
+        """Let what the calling thread runs from now on be of this lane; no difference on the CPU."""
+
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the module's structure and parameters, taken once."""
@@ -145,7 +149,7 @@ class PlacedModule:
 
 
 class CudaModule(PlacedModule):
-    """A module on a CUDA device, with a stream of its own.
+    """A module on a CUDA device, with a stream of its own for every lane.
 
     Parameters
     ----------
@@ -166,7 +170,9 @@ class CudaModule(PlacedModule):
         self.device = str(device)
         # The parameters were copied on another stream.
         torch.cuda.synchronize(device)
-        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self._device = device
+        self._streams = {0: self._new_stream()}
+        self._here = threading.local()
         self.running = self._on_stream
 
     def tensor(self, batch: Any) -> Tensor:
@@ -186,14 +192,33 @@ class CudaModule(PlacedModule):
         return super().scores(host).copy()
 
     def synchronise(self) -> None:
-        """Return once the stream has done all that was asked of it."""
-        self._stream.synchronize()
+        """Return once the streams have done all that was asked of them."""
+        for stream in [*self._streams.values()]:
+            stream.synchronize()
+
+    def use_lane(self, lane: int) -> None:
+        """Let what the calling thread runs from now on be on the stream of this lane."""
+        stream = self._streams.get(lane)
+        if stream is None:
+            # Of two threads that come first at once, both get the stream that was kept.
+            stream = self._streams.setdefault(lane, self._new_stream())
+        self._here.stream = stream
+
+    @property
+    def _stream(self) -> torch.cuda.Stream:
+        """Of the lane that the calling thread runs on; threads that were never told are on the first."""
+        found: torch.cuda.Stream = getattr(self._here, "stream", self._streams[0])
+        return found
+
+    def _new_stream(self) -> torch.cuda.Stream:
+        return torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
     @contextmanager
     def _on_stream(self) -> Iterator[None]:
         # Inputs and carries may have been made on the caller's stream.
-        self._stream.wait_stream(torch.cuda.current_stream(self._stream.device))
-        with torch.inference_mode(), torch.cuda.stream(self._stream):
+        stream = self._stream
+        stream.wait_stream(torch.cuda.current_stream(stream.device))
+        with torch.inference_mode(), torch.cuda.stream(stream):
             yield
 
 

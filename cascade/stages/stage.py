@@ -181,6 +181,10 @@ class Stage:
         """Return once the device has done all that this stage asked of it; at once on the CPU."""
         self._runner.synchronise()
 
+    def use_lane(self, lane: int) -> None:
+        """Let what the calling thread runs from now on be of this lane: on a CUDA device, on a stream of its own."""
+        self._runner.use_lane(lane)
+
     def threads(self) -> int:
         """Number of intra-op threads with which the stage would run in the calling thread."""
         return self._runner.threads()

@@ -37,6 +37,10 @@ class ModuleRunner(Runner):
         """Return once the device has done all that was asked of it."""
         self._placed.synchronise()
 
+    def use_lane(self, lane: int) -> None:
+        """Let what the calling thread runs from now on be of this lane: on a device, on a stream of its own."""
+        self._placed.use_lane(lane)
+
     def fingerprint(self) -> str:
         """Hash of the module's class, structure, parameters and buffers."""
         return self._placed.fingerprint

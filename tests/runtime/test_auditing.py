@@ -6,8 +6,8 @@ from cascade.errors import ConfigurationError
 from cascade.runtime.auditing import AuditSettings, auditor_of
 from cascade.runtime.ready import INFINITE, ReadyPolicy
 from cascade.runtime.single import Request, Terms
-from cascade.runtime.walk import Walk
 from cascade.runtime.starting import LaneSettings, engine_for
+from cascade.runtime.walk import Walk
 from cascade.telemetry.counters import Counters
 from cascade.testing.fakes import FakeExit
 from cascade.testing.faults import FailingStage, NanStage

@@ -4,8 +4,8 @@ import pytest
 from cascade.errors import StageError
 from cascade.runtime.lane import Lane
 from cascade.runtime.ready import INFINITE, ReadyPolicy
-from cascade.runtime.walk import INFEASIBLE, STOP, Walk
 from cascade.runtime.thread_counts import ThreadCounts
+from cascade.runtime.walk import INFEASIBLE, STOP, Walk
 from cascade.telemetry.counters import Counters
 from cascade.testing.faults import FailingStage
 

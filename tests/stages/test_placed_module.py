@@ -1,10 +1,12 @@
+import threading
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from cascade.errors import InputMismatch
-from cascade.stages.placed_module import PlacedModule, place
+from cascade.stages.placed_module import CudaModule, PlacedModule, place
 from cascade.stages.stage import Stage
 
 
@@ -103,3 +105,21 @@ def test_indices_are_taken_from_read_only_arrays(placed):
     rows.flags.writeable = False
     assert placed.indices(rows).tolist() == [2, 0]
     assert placed.indices(rows).dtype == torch.int64
+
+
+def test_threads_of_one_lane_share_a_stream_and_those_that_say_nothing_are_on_the_first(monkeypatch):
+    made, seen = iter(range(10)), {}
+    placed = CudaModule.__new__(CudaModule)
+    monkeypatch.setattr(CudaModule, "_new_stream", lambda self: f"stream {next(made)}")
+    placed._streams, placed._here = {0: placed._new_stream()}, threading.local()
+
+    def look(name, lane):
+        if lane is not None:
+            placed.use_lane(lane)
+        seen[name] = placed._stream
+
+    for name, lane in (("silent", None), ("first", 0), ("second", 1), ("second again", 1)):
+        thread = threading.Thread(target=look, args=(name, lane))
+        thread.start()
+        thread.join()
+    assert seen == {"silent": "stream 0", "first": "stream 0", "second": "stream 1", "second again": "stream 1"}

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -171,3 +172,24 @@ def test_scores_from_cuda_do_not_change_with_the_next_run(mlp, X):
 @pytest.mark.gpu
 def test_a_module_that_is_on_cuda_stays_there(mlp):
     assert Stage(mlp.to("cuda:0"), device="auto").device == "cuda:0"
+
+
+@pytest.mark.gpu
+def test_every_lane_runs_on_a_stream_of_its_own_and_gets_its_own_answers(mlp, X):
+    expected, _ = Stage(mlp, device="cpu").run(X)
+    stage, streams, answers = Stage(mlp, device="cuda"), {}, {}
+
+    def run_on(lane):
+        stage.use_lane(lane)
+        for _ in range(20):
+            answers[lane], _ = stage.run(X + 0.0)
+        streams[lane] = stage._runner._placed._stream.cuda_stream
+
+    threads = [Thread(target=run_on, args=(lane,)) for lane in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert streams[0] != streams[1]
+    for answer in answers.values():
+        np.testing.assert_allclose(answer, expected, rtol=1e-4, atol=1e-5)
