@@ -77,7 +77,7 @@ def load_level(
 @compiled
 def plan_in_time(
     deadlines_ms: Any, is_admitted: Any, free_ms: Any, upper_ms: Any, least: int, is_kept: Any
-) -> tuple[int, float]:
+) -> tuple[int, float, int]:
     """Serve requests by one stage, in their order, in the largest batches that their deadlines allow, leaving out some.
 
     Parameters
@@ -99,9 +99,11 @@ def plan_in_time(
     n_kept : int
     took_ms : float
         Time of the lanes, summed.
+    n_first : int
+        Size of the first batch.
     """
     n, limit, n_lanes = deadlines_ms.shape[0], upper_ms.shape[0] - 1, free_ms.shape[0]
-    i, n_kept, took = 0, 0, 0.0
+    i, n_kept, took, n_first = 0, 0, 0.0, 0
     while i < n:
         lane = 0
         for other in range(1, n_lanes):
@@ -124,14 +126,16 @@ def plan_in_time(
             is_kept[member] = True
         took += upper_ms[size]
         free_ms[lane] = start + upper_ms[size]
+        if not n_kept:
+            n_first = size
         n_kept += size
         i += size
-    return n_kept, took
+    return n_kept, took, n_first
 
 
 @compiled
 def best_plan(deadlines_ms: Any, is_admitted: Any, free_ms: Any, upper_ms: Any, worth: float, is_kept: Any) -> int:
-    """The plan of `plan_in_time` that serves most, less ``worth`` for every millisecond of a lane; the least batch of it.
+    """The plan of `plan_in_time` that serves most, less ``worth`` for every millisecond of a lane; the size of its first batch.
 
     Parameters are those of `plan_in_time`; least batches of 1, 2, 4, ... are tried.
     """
@@ -140,10 +144,9 @@ def best_plan(deadlines_ms: Any, is_admitted: Any, free_ms: Any, upper_ms: Any, 
     best, chosen, least = -np.inf, 1, 1
     while least <= limit:
         trial[:] = free_ms
-        n_kept, took = plan_in_time(deadlines_ms, is_admitted, trial, upper_ms, least, is_kept)
+        n_kept, took, _ = plan_in_time(deadlines_ms, is_admitted, trial, upper_ms, least, is_kept)
         if n_kept - worth * took > best + 1e-9:
             best, chosen = n_kept - worth * took, least
         least *= 2
     trial[:] = free_ms
-    plan_in_time(deadlines_ms, is_admitted, trial, upper_ms, chosen, is_kept)
-    return chosen
+    return plan_in_time(deadlines_ms, is_admitted, trial, upper_ms, chosen, is_kept)[2]

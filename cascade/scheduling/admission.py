@@ -1,7 +1,8 @@
 """Which requests are promised an answer: those that the fastest stage can serve in time.
 
-Pure state. Who came while all lanes were busy is admitted or refused when the next one is free, in view of all that came;
-who is admitted is served, and nothing that runs for the sake of accuracy may break that.
+Pure state. Who cannot be served even if it goes first is refused at once. Of the others, those that more than can be served
+came with are refused when a lane is free, in view of all that came, and before half of their time has passed. Who is admitted is
+served, and nothing that runs for the sake of accuracy may break that.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ _KEPT = 64
 """Budgets of the latest arrivals that stand for all."""
 _MOST_SERVED = 0.97
 """Share of the arrivals from which on all of them count as served."""
+_PATIENCE = 0.5
+"""Share of its time after which a request is not refused any more."""
 _BUSY = 0.65
 """Use of the lanes up to which their time is not scarce."""
 
@@ -64,7 +67,9 @@ class Admission:
         return min(free_ms) + self._uppers[1] <= item.deadline_ms
 
     def refused(self, free_ms: Sequence[float], rate_per_ms: float, utilisation: float) -> list[Item]:
-        """The fresh requests that cannot be served, or would keep too many others from being; the rest is admitted.
+        """The fresh requests that cannot be served, or would keep too many others from being.
+
+        The others are admitted if they would be asked about again only after half of their time.
 
         Parameters
         ----------
@@ -78,15 +83,18 @@ class Admission:
         items = self._waiting.fresh()
         if not any(not item.is_admitted for item in items):
             return []
-        refused: list[Item] = []
         n, deadlines = len(items), np.array([item.deadline_ms for item in items])
-        if n > self._limit or min(free_ms) + self._uppers[n] > deadlines.min():
-            admitted, kept = np.array([item.is_admitted for item in items]), np.empty(n, np.bool_)
+        kept, n_first, first_ms = np.ones(n, np.bool_), n, min(free_ms)
+        if n > self._limit or first_ms + self._uppers[n] > deadlines.min():
+            admitted = np.array([item.is_admitted for item in items])
             worth = self._worth(rate_per_ms, utilisation, len(free_ms))
-            best_plan(deadlines, admitted, np.array(free_ms), self._upper_ms, worth, kept)
-            refused = [item for item, stays in zip(items, kept.tolist(), strict=True) if not stays]
-        for item in items:
-            item.is_admitted = True
+            n_first = best_plan(deadlines, admitted, np.array(free_ms), self._upper_ms, worth, kept)
+        again_ms, refused = first_ms + self._uppers[n_first], []
+        for item, stays in zip(items, kept.tolist(), strict=True):
+            if not stays:
+                refused.append(item)
+            elif again_ms > item.arrived_ms + _PATIENCE * (item.deadline_ms - item.arrived_ms):
+                item.is_admitted = True
         return refused
 
     def stays_served(self, lowest: Priority, free_ms: Sequence[float]) -> bool:
@@ -96,7 +104,7 @@ class Admission:
             return True
         deadlines = np.array(self._waiting.fresh_deadlines(lowest))
         kept, nobody = np.empty(len(deadlines), np.bool_), np.zeros(len(deadlines), np.bool_)
-        n_kept, _ = plan_in_time(deadlines, nobody, np.array(free_ms), self._upper_ms, 1, kept)
+        n_kept, _, _ = plan_in_time(deadlines, nobody, np.array(free_ms), self._upper_ms, 1, kept)
         return bool(n_kept == len(deadlines))
 
     def _worth(self, rate_per_ms: float, utilisation: float, n_lanes: int) -> float:
