@@ -43,20 +43,19 @@ class Admission:
 
     def __init__(self, times: Times, stage: int, waiting: Waiting, slowdown: SlowDown) -> None:
         self._waiting, self._limit = waiting, times.max_batch
-        self._profiled_ms, self._stage, self._slowdown = times.means[stage], stage, slowdown
+        self._profiled_ms: FloatArray = times.means[stage]
+        self._stage, self._slowdown = stage, slowdown
         self._budgets: deque[float] = deque(maxlen=_KEPT)
         self.refresh()
 
     def refresh(self) -> None:
         """Take over what the slow-down is now."""
-        self._mean_ms: FloatArray = self._profiled_ms * self._slowdown.factor(0, self._stage)
-        self._upper_ms: FloatArray = self._slowdown.upper_ms(0, self._stage)
-        self._uppers: list[float] = self._upper_ms.tolist()
+        self._factor, self._upper = self._slowdown.factor(0, self._stage), self._slowdown.upper(0, self._stage)
 
     @property
     def least_ms(self) -> float:
         """What the fastest stage takes for one request in the mean: with less time left nobody starts."""
-        return float(self._mean_ms[1])
+        return float(self._profiled_ms[1]) * self._factor
 
     def arrived(self, budget_ms: float) -> None:
         """Take note of a budget."""
@@ -64,7 +63,7 @@ class Admission:
 
     def is_possible(self, item: Item, free_ms: Sequence[float]) -> bool:
         """Whether a fresh request can be served at all, if it goes first."""
-        return min(free_ms) + self._uppers[1] <= item.deadline_ms
+        return min(free_ms) + self._upper[1] <= item.deadline_ms
 
     def refused(self, free_ms: Sequence[float], rate_per_ms: float, utilisation: float) -> list[Item]:
         """The fresh requests that cannot be served, or would keep too many others from being.
@@ -85,11 +84,11 @@ class Admission:
             return []
         n, deadlines = len(items), np.array([item.deadline_ms for item in items])
         kept, n_first, first_ms = np.ones(n, np.bool_), n, min(free_ms)
-        if n > self._limit or first_ms + self._uppers[n] > deadlines.min():
+        if n > self._limit or first_ms + self._upper[n] > deadlines.min():
             admitted = np.array([item.is_admitted for item in items])
             worth = self._worth(rate_per_ms, utilisation, len(free_ms))
-            n_first = best_plan(deadlines, admitted, np.array(free_ms), self._upper_ms, worth, kept)
-        again_ms, refused = first_ms + self._uppers[n_first], []
+            n_first = best_plan(deadlines, admitted, np.array(free_ms), self._upper.array(), worth, kept)
+        again_ms, refused = first_ms + self._upper[n_first], []
         for item, stays in zip(items, kept.tolist(), strict=True):
             if not stays:
                 refused.append(item)
@@ -100,11 +99,11 @@ class Admission:
     def stays_served(self, lowest: Priority, free_ms: Sequence[float]) -> bool:
         """Whether the fresh requests of this class and higher ones can be served by lanes that are free at these instants."""
         n = self._waiting.n_fresh
-        if not n or (n <= self._limit and min(free_ms) + self._uppers[n] <= self._waiting.earliest_ms):
+        if not n or (n <= self._limit and min(free_ms) + self._upper[n] <= self._waiting.earliest_ms):
             return True
         deadlines = np.array(self._waiting.fresh_deadlines(lowest))
         kept, nobody = np.empty(len(deadlines), np.bool_), np.zeros(len(deadlines), np.bool_)
-        n_kept, _, _ = plan_in_time(deadlines, nobody, np.array(free_ms), self._upper_ms, 1, kept)
+        n_kept, _, _ = plan_in_time(deadlines, nobody, np.array(free_ms), self._upper.array(), 1, kept)
         return bool(n_kept == len(deadlines))
 
     def _worth(self, rate_per_ms: float, utilisation: float, n_lanes: int) -> float:
@@ -115,8 +114,8 @@ class Admission:
         between bursts have time to spare.
         """
         budgets = np.array(self._budgets)[:, None]
-        took_ms = self._mean_ms[None, 1:]
-        supply = rate_per_ms * np.clip(budgets - self._upper_ms[None, 1:], 0.0, took_ms / n_lanes).mean(axis=0)
+        took_ms, upper_ms = self._profiled_ms[None, 1:] * self._factor, self._upper.array()[None, 1:]
+        supply = rate_per_ms * np.clip(budgets - upper_ms, 0.0, took_ms / n_lanes).mean(axis=0)
         served = float((np.minimum(np.arange(1, self._limit + 1), supply) / took_ms[0]).max())
         if served * n_lanes >= _MOST_SERVED * rate_per_ms:
             return 0.0

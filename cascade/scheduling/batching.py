@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cascade.scheduling.slowdown import UpperTimes
 from cascade.scheduling.waiting import Item
 
 
-def closed_batch(items: Sequence[Item], upper_ms: Sequence[float], limit: int, now_ms: float) -> tuple[list[Item], str]:
+def closed_batch(items: Sequence[Item], upper_ms: UpperTimes, limit: int, now_ms: float) -> tuple[list[Item], str]:
     """The first item, with as many others in order as still let every one be in time; and why it is no more.
 
     Parameters
     ----------
     items : sequence of Item
         That want the same stage; at least one.
-    upper_ms : sequence of float
-        Upper quantile of the time of a batch, by its size.
+    upper_ms : UpperTimes
+        Of that stage.
     limit : int
         Most items.
     now_ms : float

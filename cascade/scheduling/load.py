@@ -22,6 +22,8 @@ _WINDOWS = 8.0
 """Length of the window in which arrivals are counted, in mean budgets."""
 _SHORTEST_MS, _LONGEST_MS = 50.0, 10_000.0
 _REMEMBERED_MS = 400.0
+_FEW = 4
+"""Items up to which it is cheaper to look without compiled code."""
 _LEAST_MS = 1e-3
 _FEWEST = 8
 """Arrivals below which no rate is believed."""
@@ -104,12 +106,15 @@ class LoadPrice:
         capacity = self._capacity / slowdown
         rate = self.rate_per_ms(now_ms) / capacity
         free_ms = now_ms + busy_ms
+        lines = self._lines(outlook)
+        if len(items) <= _FEW and self._is_light(items, outlook, lines, rate=rate, free_ms=free_ms, capacity=capacity):
+            return IDLE
         level, here, below, pressure = load_level(
             outlook.runs,
             np.array([item.evidence_set for item in items], np.int64),
             np.array([item.bin for item in items], np.int64),
             np.array([max((item.deadline_ms - free_ms) * capacity, _LEAST_MS) for item in items]),
-            self._lines(outlook),
+            lines,
             rate,
             highest,
         )
@@ -117,6 +122,26 @@ class LoadPrice:
             return IDLE
         share = 0.0 if here >= below else min(max((1.0 - here) / (below - here), 0.0), 1.0)
         return Load(level, float(outlook.prices[level]), share, pressure)
+
+    def _is_light(
+        self,
+        items: Sequence[Item],
+        outlook: Outlook,
+        lines: FloatArray,
+        *,
+        rate: float,
+        free_ms: float,
+        capacity: float,
+    ) -> bool:
+        """Whether a few items fit at the lowest price even if nothing ran in batches: what costs a microsecond to see."""
+        if rate * sum([runs * each for runs, each in zip(outlook.fresh_runs, lines[1].tolist(), strict=True)]) > 1.0:
+            return False
+        took_ms = 0.0
+        for item in items:
+            took_ms += outlook.alone_ms[item.evidence_set][item.bin]
+            if took_ms > (item.deadline_ms - free_ms) * capacity:
+                return False
+        return True
 
     def _lines(self, outlook: Outlook) -> FloatArray:
         """Of each stage: the batch that can be waited for, which takes no more than half of a budget, and what it takes."""

@@ -34,6 +34,10 @@ class Outlook:
         Of a chain, which has none, a single 0.
     runs : ndarray of float32, shape (L, 2**K, B, K)
         Expected number of further runs of each stage from every set and bin of confidence, without a deadline.
+    fresh_runs : list of float
+        Those of a fresh request at the lowest price.
+    alone_ms : list of list of float
+        ``[set][bin]``: time of the further runs at the lowest price, each by itself.
     """
 
     def __init__(self, policy: Policy, max_batch: int) -> None:
@@ -45,16 +49,25 @@ class Outlook:
             self._edges: list[list[float]] = [[]] * (1 << len(policy.stages))
             self._budget_edges, self._unloaded = [-np.inf], [0]
             self._lookups: list[Lookup | None] = [None]
+            self._sum_up()
             return
         decisions = policy.decisions()
         self.prices = decisions.prices
         self._lookups = [None] * len(self.prices)
         self.runs = expected_runs(policy.statistics, decisions)
+        self._sum_up()
         self._edges = policy.statistics.edges.tolist()
         self._budget_edges = (decisions.time_edges_ms - 1e-9).tolist()
         self._budget_edges[0] = -np.inf
         unloaded = [policy.unloaded_price(float(edge)) * (1.0 - 1e-12) for edge in decisions.time_edges_ms]
         self._unloaded = np.searchsorted(self.prices, unloaded).tolist()
+
+    def _sum_up(self) -> None:
+        least, times = self.runs[0].astype(np.float64), self.times
+        self.fresh_runs: list[float] = least[0, 0].tolist()
+        # Started runs count whole, as they do in the need for time of many items.
+        alone = np.ceil(least - 1e-6) @ times.fixed_ms + least @ times.each_ms
+        self.alone_ms: list[list[float]] = alone.tolist()
 
     @property
     def n_levels(self) -> int:

@@ -146,7 +146,8 @@ class Scheduler:
             for number, lane in enumerate(self._lanes):
                 if lane.is_idle and len(self._waiting):
                     commands.append(self._next_run(number, lane, now_ms))
-                    self._settle(now_ms, commands)
+                    if len(self._waiting):
+                        self._settle(now_ms, commands)
         self._log.extend([(now_ms, command) for command in commands])
         return commands
 
@@ -281,7 +282,7 @@ class Scheduler:
         return run
 
     def _start(self, number: int, lane: Lane, stage: int, together: list[Item], now_ms: float) -> Run:
-        upper_ms = self.slowdown.upper_ms(number, stage).tolist()
+        upper_ms = self.slowdown.upper(number, stage)
         batch, closed_by = closed_batch(together, upper_ms, self._limits.max_batch, now_ms)
         for item in batch:
             self._waiting.remove(item)
