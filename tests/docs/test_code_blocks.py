@@ -13,7 +13,14 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "docs/tutorial.md", "docs/how-to-frontier.md", "docs/how-to-sklearn.md", "docs/risk-control.md"],
+    [
+        "README.md",
+        "docs/tutorial.md",
+        "docs/how-to-frontier.md",
+        "docs/how-to-simulate.md",
+        "docs/how-to-sklearn.md",
+        "docs/risk-control.md",
+    ],
 )
 def test_code_blocks_run_as_typed(page, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
