@@ -31,7 +31,7 @@ class Refused:
     Attributes
     ----------
     reason : str
-        As in `Refuse`, or ``"closed"``.
+        As in `Refuse`, or ``"cancelled"``.
     why : str
     n_waiting : int
         Requests that waited then.

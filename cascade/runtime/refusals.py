@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cascade.errors import CascadeError, Expired, PredictorClosed, Rejected, Shed, StageError
+from cascade.errors import CascadeError, Expired, Rejected, Shed, StageError
 from cascade.runtime.pending import Pending, Refused
 
 _ADVICE = {
@@ -18,9 +18,7 @@ _ADVICE = {
 def error_of(pending: Pending, refused: Refused) -> CascadeError:
     """The error for a request that was refused."""
     request = pending.request
-    if refused.reason == "closed":
-        return PredictorClosed(f"{refused.why}: make another predictor, or close with a longer drain_ms")
-    if refused.reason == "failed" or refused.reason not in _ADVICE:
+    if refused.reason not in _ADVICE:
         error = StageError(f"no stage could answer ({refused.why}); the last to fail: {pending.fault}")
         error.__cause__ = pending.fault
         return error
