@@ -36,7 +36,7 @@ from harness.report import data_folder, on_one_thread, parser_of, write
 from harness.resnet_service import resnet_service
 from harness.serving_cells import SLOS, Cell, all_cells, capacity_rps, few_cells
 from harness.serving_contenders import Contender, Prepared, contenders, prepared, served
-from harness.serving_standing import FIGURES, HEADER, cells_of, standing, summary
+from harness.serving_standing import FIGURES, HEADER, as_rows, cells_of, standing, summary
 
 N_SEEDS, N_QUICK_SEEDS = 10, 2
 
@@ -103,7 +103,7 @@ def main() -> None:
     told = summary(found)
     print(f"\n{len(cells)} cells in {time.perf_counter() - began:.0f} s")
     if not asked.quick:
-        write("serving", {"n_seeds": n_seeds, "summary": told, "cells": found}, asked.out)
+        write("serving", {"n_seeds": n_seeds, "summary": told, **as_rows(found)}, asked.out)
 
 
 if __name__ == "__main__":

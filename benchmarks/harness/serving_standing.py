@@ -118,6 +118,13 @@ def cells_of(entry: Mapping[str, Any]) -> str:
     ).rstrip()
 
 
+def as_rows(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """All cells, a line of JSON each."""
+    columns = [name for name in found[0] if name != "without_nexus"]
+    rows = [[*(entry[name] for name in columns), *entry["without_nexus"].values()] for entry in found]
+    return {"columns": [*columns, *(f"{name}_without_nexus" for name in found[0]["without_nexus"])], "cells": rows}
+
+
 def summary(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Print how many cells are ahead and behind, by what, and which bars are missed; the same ready for JSON."""
     for name in ("load", "slo", "traffic", "spikes"):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from harness.serving_cells import Cell
-from harness.serving_standing import cells_of, prototype_of, standing, summary
+from harness.serving_standing import as_rows, cells_of, prototype_of, standing, summary
 
 CELL = Cell("50", "poisson", 1.0, True)
 
@@ -59,3 +59,10 @@ def test_the_summary_names_the_cells_that_miss_a_bar(capsys):
     assert told["more than 0.5 points below the prototype"] == ["50 poisson 1 spikes"]
     assert told["all rules"]["cells"] == 2
     assert "below the best rule in 2 of 2 cells" in capsys.readouterr().out
+
+
+def test_a_row_of_the_results_has_a_value_for_each_of_their_columns():
+    written = as_rows([standing(CELL, figures(cascade=[0.8, 0.9], largest=[0.7, 0.7]))])
+    [row] = written["cells"]
+    values = dict(zip(written["columns"], row, strict=True))
+    assert (values["slo"], values["cascade"], values["rule_without_nexus"]) == ("50", 0.85, "largest")
