@@ -6,12 +6,17 @@ from cascade.errors import CascadeError, Expired, Rejected, Shed, StageError
 from cascade.runtime.pending import Pending, Refused
 
 _ADVICE = {
-    "rejected": (Rejected, "allow more time, send less, or add lanes"),
+    "rejected": (Rejected, "was rejected", "allow more time, send less, or add lanes"),
     "shed": (
         Shed,
+        "was shed",
         "send less, allow more time, add lanes, or let answers come from fewer stages with on_overload='degrade'",
     ),
-    "expired": (Expired, "allow more time, send less, or set infeasible='prior' for an answer without any stage"),
+    "expired": (
+        Expired,
+        "has expired",
+        "allow more time, send less, or set infeasible='prior' for an answer without any stage",
+    ),
 }
 
 
@@ -22,10 +27,10 @@ def error_of(pending: Pending, refused: Refused) -> CascadeError:
         error = StageError(f"no stage could answer ({refused.why}); the last to fail: {pending.fault}")
         error.__cause__ = pending.fault
         return error
-    kind, advice = _ADVICE[refused.reason]
+    kind, verb, advice = _ADVICE[refused.reason]
     allowed = "no deadline" if request.deadline_ms == float("inf") else f"a budget of {request.budget_ms:.3g} ms"
     waited_ms = pending.stopped_ms - request.start_ms
     return kind(
-        f"a request with {allowed} was {refused.reason} after {waited_ms:.3g} ms: {refused.why}; {refused.n_waiting} requests "
+        f"a request with {allowed} {verb} after {waited_ms:.3g} ms: {refused.why}; {refused.n_waiting} requests "
         f"wait, at a load price of {refused.price:.3g} accuracy per ms: {advice}"
     )

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from cascade.core.records import Status
-from cascade.errors import BudgetTooSmall, ConfigurationError, Expired, InputMismatch, Rejected, StageError
+from cascade.errors import (
+    BudgetTooSmall,
+    ConfigurationError,
+    Expired,
+    InputMismatch,
+    OverloadError,
+    Rejected,
+    StageError,
+)
 from cascade.testing.fakes import FakeStage
 from cascade.testing.faults import FailingStage
 
@@ -217,10 +225,12 @@ def test_an_urgent_class_goes_first(serve, held):
 @pytest.mark.parametrize("method", ["predict", "submit", "apredict"])
 def test_an_unknown_class_is_refused(serve, method):
     predictor = serve()
+
+    async def ask():
+        return await predictor.apredict(1, priority="urgent")
+
     with pytest.raises(ConfigurationError, match="expected priority to be one of .*'background'.*, got 'urgent'"):
-        answer = getattr(predictor, method)(1, priority="urgent")
-        if method == "apredict":
-            asyncio.run(answer)
+        asyncio.run(ask()) if method == "apredict" else getattr(predictor, method)(1, priority="urgent")
 
 
 def test_a_bad_input_is_refused_at_once_and_not_queued(serve):
@@ -249,20 +259,20 @@ def test_a_budget_that_no_stage_fits_is_answered_late_from_the_fastest(serve):
     assert (answer.path, answer.in_time) == (("weak",), False)
 
 
-def test_a_request_that_cannot_be_late_either_is_rejected_in_words(serve, held):
+def test_a_request_that_cannot_be_late_either_is_refused_in_words(serve, held):
     predictor = serve()
     for stage in held:
         stage.hold()
     batch, outcome = in_thread(lambda: predictor.predict_batch(np.arange(200)))
     while not any(stage._entered.acquire(blocking=False) for stage in held):
         pass
-    with pytest.raises(Rejected, match="a budget of 0.5 ms was rejected after .* requests wait.*add lanes"):
+    with pytest.raises(OverloadError, match="a budget of 0.5 ms .* after .* requests wait.*allow more time"):
         predictor.submit(1, budget_ms=0.5).result(PATIENCE_S)
     for stage in held:
         stage.let_go()
     batch.join(PATIENCE_S)
     assert len(outcome[0]) == 200
-    assert predictor.stats().n_rejected == 1
+    assert predictor.stats().n_rejected + predictor.stats().n_expired == 1
 
 
 def test_the_queue_is_bounded(serve, held):
