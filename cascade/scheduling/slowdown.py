@@ -25,6 +25,8 @@ _DEVIATIONS = 3.1
 """Standard deviations that a run stays within 999 times of 1,000, if they are normal."""
 _MISS, _STEP = 0.002, 0.2
 """Share of the runs that may take longer than their margin, and how far one that does widens it."""
+_COVERED = 2.0
+"""Runs further beyond their margin than this many times are spikes, which no margin is to cover."""
 _MARGINS = (0.7, 2.0)
 _MEMORY = 1.0 / 64.0
 _PROFILED = 32.0
@@ -67,9 +69,9 @@ class _Spread:
 
     def note(self, ratio: float) -> None:
         self.n += 1
-        late = ratio > self.quantile()
-        low, high = _MARGINS
-        self._margin = min(max(self._margin + _STEP * (late - _MISS), low), high)
+        allowed, (low, high) = self.quantile(), _MARGINS
+        if ratio - 1.0 <= _COVERED * (allowed - 1.0):
+            self._margin = min(max(self._margin + _STEP * ((ratio > allowed) - _MISS), low), high)
         off = min((ratio - 1.0) ** 2, _OUTLIER**2 * self._variance)
         self._variance += max(_MEMORY, 1.0 / (self.n + 1.0)) * (off - self._variance)
 
