@@ -157,6 +157,7 @@ class Predictor(Answering, Feedback, Lifetime):
         self._engine = engine_for(stages, timed, settings, threads=threads, clock=self._clock)
         audits = AuditSettings(audit_fraction, audit_capacity, audit_seed, audit_in_background)
         self._auditor = auditor_of(self._engine, self._counters, audits)
+        self._engine.renewals += [part.renew for part in (self._counters, self._auditor) if part is not None]
         self._drift = drift_watcher_of(self._counters, tuple(stage.name for stage in stages), drift_window)
         self._server = self._first_server(timed, (preprocess, postprocess), Strictness(strict, strict_miss_rate))
         finalize(self, self._engine.retire).atexit = False

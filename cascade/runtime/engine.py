@@ -6,6 +6,7 @@ the first that has to be watched.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from threading import Lock
 from typing import Protocol
@@ -52,6 +53,8 @@ class Engine(LaneSource):
     ----------
     lanes : tuple of Lane
     max_batch : int
+    renewals : list of callable
+        What else is to be done in a child process.
     """
 
     _owner: Owner
@@ -59,6 +62,7 @@ class Engine(LaneSource):
     def __init__(self, resources: Resources, policy: Policy) -> None:
         self.lanes, self._resources, self._policy = resources.lanes, resources, policy
         self._clock, self.max_batch = resources.clock, resources.max_batch
+        self.renewals: list[Callable[[], None]] = []
         for lane in self.lanes:
             lane.note = partial(self._note_direct, lane)
         self._begin()
@@ -225,8 +229,8 @@ class Engine(LaneSource):
     def renew(self) -> None:
         """In a child process: nothing of what was in progress is, and no thread is there."""
         refusal = self.refusal
-        for lane in self.lanes:
-            lane.renew()
+        for renew in (*(lane.renew for lane in self.lanes), *self.renewals):
+            renew()
         self._begin()
         devices = sorted({stage.device for stage in self.lanes[0].stages} - {"cpu"})
         if devices:

@@ -51,7 +51,7 @@ class LaneSettings:
         """
         if any(stage.device != "cpu" for stage in stages):
             return self.headroom * self.machine_share
-        n_wanted = self.lanes * max(n_threads, 1)
+        n_wanted = max(self.lanes, 1) * max(n_threads, 1)
         return self.headroom * min(1.0, self.machine_share * usable_cores() / n_wanted)
 
 

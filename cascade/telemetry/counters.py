@@ -148,7 +148,7 @@ class Counters:
     )
 
     def __init__(self) -> None:
-        self.lock = Lock()
+        self.renew()
         self._unanswered: dict[str, int] = {}
         self._n_batched = self._n_late = self._n_timed = self._n_timed_otherwise = self._n_certified = 0
         self._n_audited = self._n_audit_faults = self._n_audits_dropped = self._n_strict = self._n_strict_late = 0
@@ -156,6 +156,10 @@ class Counters:
         self._paths: dict[tuple[str, ...], int] = {}
         self._statuses: dict[str, int] = {}
         self._faults: dict[str, int] = {}
+
+    def renew(self) -> None:
+        """Free the lock, whoever holds it: in a child process the holder is not there."""
+        self.lock = Lock()
 
     def count_answer(self, answer: Prediction) -> None:
         """Count one item that was answered by itself."""
