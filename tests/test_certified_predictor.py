@@ -215,3 +215,27 @@ def test_under_overload_a_batch_pays_the_certified_price_at_most_if_it_is_to_she
         n_degraded[on_overload] = answers.status_counts.get("degraded", 0)
     assert n_degraded["degrade"] == 0
     assert n_degraded["shed"] > 10
+
+
+def test_answers_through_a_lane_are_counted_as_certified_as_those_without():
+    predictor = made()
+    with predictor:
+        for future in [predictor.submit(i) for i in range(20)]:
+            assert future.result(30.0)
+        assert predictor.stats().n_certified == 20
+        # Less time than was certified.
+        assert predictor.submit(0, budget_ms=0.9 * MIN_MS).result(30.0)
+        assert predictor.submit(0, abstain_below=0.5).result(30.0)
+        assert predictor.stats().n_certified == 20
+
+
+def test_an_answer_through_a_lane_after_a_fault_is_not_certified():
+    clock = VirtualClock()
+    stages = fakes(clock)
+    stages[1] = FailingStage(stages[1])
+    with made(stages=stages, clock=clock) as predictor:
+        for future in [predictor.submit(i) for i in range(40)]:
+            assert future.result(30.0)
+        stats = predictor.stats()
+    assert 0 < stats.n_certified < 40
+    assert stats.n_certified <= stats.n_by_status["answered"]

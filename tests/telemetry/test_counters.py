@@ -1,7 +1,7 @@
 import pytest
 
 from cascade.core.records import Prediction, Status
-from cascade.telemetry.counters import Counters
+from cascade.telemetry.counters import Counters, LoadNow
 
 
 def answered(path=("a",), status=Status.ANSWERED, *, in_time=True, latency_ms=2.0, wait_ms=0.0):
@@ -48,3 +48,61 @@ def test_a_snapshot_does_not_change_afterwards():
     assert not before.n_faults
     with pytest.raises(TypeError):
         before.n_faults["a"] = 1
+
+
+def test_requests_without_an_answer_are_counted_by_why():
+    counters = Counters()
+    for n, reason in enumerate(("rejected", "expired", "shed", "cancelled", "failed"), start=1):
+        for _ in range(n):
+            counters.count_unanswered(reason)
+    stats = counters.snapshot()
+    assert (stats.n_rejected, stats.n_expired, stats.n_shed, stats.n_cancelled, stats.n_failed) == (1, 2, 3, 4, 5)
+
+
+def test_attainment_counts_every_request_but_those_that_nobody_wanted():
+    counters = Counters()
+    counters.count_answer(answered())
+    counters.count_answer(answered(in_time=False))
+    counters.count_unanswered("rejected")
+    counters.count_unanswered("failed")
+    counters.count_unanswered("cancelled")
+    assert counters.snapshot().slo_attainment == 0.25
+    assert Counters().snapshot().slo_attainment == 1.0
+
+
+def test_strict_answers_that_come_late_are_missed():
+    counters = Counters()
+    for in_time in (True, True, False, True):
+        counters.count_strict(in_time=in_time)
+    assert counters.snapshot().strict_miss_rate == 0.25
+    assert Counters().snapshot().strict_miss_rate == 0.0
+
+
+def test_counters_are_added_up():
+    parts = [Counters(), Counters()]
+    for counters, latency_ms in zip(parts, (2.0, 6.0), strict=True):
+        counters.count_answer(answered(latency_ms=latency_ms, wait_ms=1.0))
+        counters.count_batch({("a",): 3}, {"degraded": 3}, 1)
+        counters.count_fault("a")
+        counters.count_unanswered("shed")
+        counters.count_certified(1)
+    stats = Counters.total(parts).snapshot()
+    assert (stats.n_requests, stats.n_in_time, stats.n_shed, stats.n_certified) == (8, 4, 2, 2)
+    assert (stats.mean_latency_ms, stats.max_latency_ms, stats.mean_queue_wait_ms) == (4.0, 6.0, 1.0)
+    assert (dict(stats.path_counts), dict(stats.n_faults)) == ({("a",): 8}, {"a": 2})
+    assert dict(stats.n_by_status) == {"answered": 2, "degraded": 6}
+    # The parts are what they were.
+    assert parts[0].snapshot().n_requests == 4
+
+
+def test_how_things_stand_is_part_of_the_snapshot():
+    load = LoadNow(3, 0.25, {"a": (1.5, 1.0)}, 0.4)
+    stats = Counters().snapshot(load)
+    assert (stats.n_waiting, stats.price, dict(stats.slowdown), stats.wake_late_ms) == (3, 0.25, {"a": (1.5, 1.0)}, 0.4)
+
+
+def test_a_renewed_lock_is_free():
+    counters = Counters()
+    counters.lock.acquire()
+    counters.renew()
+    assert counters.lock.acquire(False)
