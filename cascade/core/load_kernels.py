@@ -80,13 +80,15 @@ def plan_in_time(
 ) -> tuple[int, float, int]:
     """Serve requests by one stage, in their order, in the largest batches that their deadlines allow, leaving out some.
 
+    Those that may be left out are, if otherwise one that may not be would be late: the last ones before it.
+
     Parameters
     ----------
     deadlines_ms : ndarray, shape (n,)
     is_admitted : ndarray of bool, shape (n,)
-        Those that may not be left out.
+        Those that may not be left out; cleared for those that will be late whatever is done.
     free_ms : ndarray, shape (n_lanes,)
-        When each lane can start; overwritten with when it ends.
+        When each lane can start.
     upper_ms : ndarray, shape (limit + 1,)
         What a batch may take, by its size.
     least : int
@@ -103,34 +105,57 @@ def plan_in_time(
         Size of the first batch.
     """
     n, limit, n_lanes = deadlines_ms.shape[0], upper_ms.shape[0] - 1, free_ms.shape[0]
-    i, n_kept, took, n_first = 0, 0, 0.0, 0
-    while i < n:
-        lane = 0
-        for other in range(1, n_lanes):
-            if free_ms[other] < free_ms[lane]:
-                lane = other
-        start, earliest, size = free_ms[lane], deadlines_ms[i], 1
-        if start + upper_ms[1] <= earliest:
-            while size < limit and i + size < n:
-                earliest = min(earliest, deadlines_ms[i + size])
-                if start + upper_ms[size + 1] > earliest:
-                    break
-                size += 1
-        elif not is_admitted[i]:
-            size = 0
-        if size < min(least, n - i) and not is_admitted[i]:
-            is_kept[i] = False
-            i += 1
-            continue
-        for member in range(i, i + size):
-            is_kept[member] = True
-        took += upper_ms[size]
-        free_ms[lane] = start + upper_ms[size]
-        if not n_kept:
-            n_first = size
-        n_kept += size
-        i += size
-    return n_kept, took, n_first
+    members, free = np.empty(limit, np.int64), np.empty(n_lanes)
+    may_run = np.ones(n, np.bool_)
+    while True:
+        free[:] = free_ms
+        is_kept[:] = False
+        i, n_kept, took, n_first, late = 0, 0, 0.0, 0, -1
+        while i < n and late < 0:
+            if not may_run[i]:
+                i += 1
+                continue
+            lane = 0
+            for other in range(1, n_lanes):
+                if free[other] < free[lane]:
+                    lane = other
+            start, earliest, size, after = free[lane], deadlines_ms[i], 1, i + 1
+            members[0] = i
+            if start + upper_ms[1] > earliest:
+                if is_admitted[i]:
+                    late = i
+                else:
+                    i += 1
+                    continue
+            while size < limit and after < n and late < 0:
+                if may_run[after]:
+                    earliest = min(earliest, deadlines_ms[after])
+                    if start + upper_ms[size + 1] > earliest:
+                        break
+                    members[size] = after
+                    size += 1
+                after += 1
+            if size < min(least, n - i) and not is_admitted[i]:
+                i += 1
+                continue
+            for place in range(size):
+                is_kept[members[place]] = True
+            if not n_kept:
+                n_first = size
+            n_kept += size
+            took += upper_ms[size]
+            free[lane] = start + upper_ms[size]
+            i = after
+        if late < 0:
+            return n_kept, took, n_first
+        victim = late - 1
+        while victim >= 0 and (is_admitted[victim] or not is_kept[victim]):
+            victim -= 1
+        if victim < 0:
+            # Nobody can be left out for its sake: it will be late, and is not held against the others.
+            is_admitted[late] = False
+        else:
+            may_run[victim] = False
 
 
 @compiled
@@ -139,14 +164,10 @@ def best_plan(deadlines_ms: Any, is_admitted: Any, free_ms: Any, upper_ms: Any, 
 
     Parameters are those of `plan_in_time`; least batches of 1, 2, 4, ... are tried.
     """
-    limit, n_lanes = upper_ms.shape[0] - 1, free_ms.shape[0]
-    trial = np.empty(n_lanes)
     best, chosen, least = -np.inf, 1, 1
-    while least <= limit:
-        trial[:] = free_ms
-        n_kept, took, _ = plan_in_time(deadlines_ms, is_admitted, trial, upper_ms, least, is_kept)
+    while least < upper_ms.shape[0]:
+        n_kept, took, _ = plan_in_time(deadlines_ms, is_admitted.copy(), free_ms, upper_ms, least, is_kept)
         if n_kept - worth * took > best + 1e-9:
             best, chosen = n_kept - worth * took, least
         least *= 2
-    trial[:] = free_ms
-    return plan_in_time(deadlines_ms, is_admitted, trial, upper_ms, chosen, is_kept)[2]
+    return plan_in_time(deadlines_ms, is_admitted.copy(), free_ms, upper_ms, chosen, is_kept)[2]

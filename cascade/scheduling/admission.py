@@ -90,6 +90,8 @@ class Admission:
             n_first = best_plan(deadlines, admitted, np.array(free_ms), self._upper.array(), worth, kept)
         again_ms, refused = first_ms + self._upper[n_first], []
         for item, stays in zip(items, kept.tolist(), strict=True):
+            if item.is_admitted:
+                continue
             if not stays:
                 refused.append(item)
             elif again_ms > item.arrived_ms + _PATIENCE * (item.deadline_ms - item.arrived_ms):

@@ -21,8 +21,8 @@ _OUTLIER = 4.0
 """Standard deviations beyond which one run is a spike; a second one on the same side is a change."""
 _SHRINKAGE = 4.0
 """Runs of a stage that count as much as what its lane shows."""
-_DEVIATIONS = 3.1
-"""Standard deviations that a run stays within 999 times of 1,000, if they are normal."""
+_DEVIATIONS = 2.8
+"""Standard deviations that a run stays within 997 times of 1,000, if they are normal."""
 _MISS, _STEP = 0.002, 0.2
 """Share of the runs that may take longer than their margin, and how far one that does widens it."""
 _COVERED = 2.0
