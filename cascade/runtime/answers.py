@@ -79,17 +79,18 @@ def prediction_of(
     walk: Reached,
     ready: ReadyPolicy,
     request: Request,
-    *,
     postprocess: Postprocess,
     now: Callable[[], float],
+    *,
     wait_ms: float = 0.0,
     final: bool = True,
 ) -> Prediction:
     """The answer of a walk that waited ``wait_ms`` for the lane."""
     answer = OpenPrediction()
     if walk.evidence_set:
-        index, probs = ready.pooled(walk.state)
-        confidence = walk.confidence
+        # `ready.pooled` written out: a call less is a twentieth of a microsecond.
+        state, confidence = walk.state, walk.confidence
+        index, probs = int(state[-1]), state[ready.pooled_part]
     else:
         index, probs = int(ready.prior.argmax()), ready.prior.copy()
         confidence = float(ready.prior.max())

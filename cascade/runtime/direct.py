@@ -22,6 +22,7 @@ from cascade.runtime.answers import BatchPrediction, Postprocess, answers_of, pr
 from cascade.runtime.batch import BatchRunner
 from cascade.runtime.certified_walk import CertifiedWalk
 from cascade.runtime.engine import Engine
+from cascade.runtime.lane import Lane
 from cascade.runtime.ready import ReadyPolicy
 from cascade.runtime.refining import improving_walk
 from cascade.runtime.request import InputCheck, checked_terms, deadline_of
@@ -65,7 +66,7 @@ class DirectServer(ABC):
         postprocess: Postprocess,
         watchers: tuple[Watcher, ...] = (),
     ) -> None:
-        self._engine, self._lanes = engine, engine.lanes
+        self._engine, self._lanes, self._first_lane = engine, engine.lanes, engine.lanes[0]
         self._clock, self._now = clock, clock.now_ms
         self._inputs, self._counters = inputs, counters
         self._preprocess, self._postprocess = preprocess, postprocess
@@ -112,10 +113,10 @@ class DirectServer(ABC):
     def one(self, x: Any, request: Request, priority: str) -> Prediction:
         """The answer to one item: at once on this thread if a lane is free, else through a lane."""
         batch = self._inputs.one(x, self._preprocess)
-        for lane in self._lanes:
-            if lane.take(False):
-                break
-        else:
+        lane: Lane | None = self._first_lane
+        if not lane.take(False):  # type: ignore[union-attr] # the first one is there
+            lane = self._another_lane()
+        if lane is None:
             return self.through_lane(batch, request, priority)
         if lane.is_claimed:
             self._engine.give_back(lane)
@@ -127,13 +128,12 @@ class DirectServer(ABC):
             ready, now = self.ready, self._now
             walk = self._new_walk(ready, batch, request.deadline_ms - request.start_ms)
             walk_to_the_end(walk, lane, now, request)
-            answer = prediction_of(walk, ready, request, postprocess=self._postprocess, now=now)
+            answer = prediction_of(walk, ready, request, self._postprocess, now)
             lane.counters.count_answer(answer)
             # What happens after the last stage is paid from the budget too: the dearest of late is kept back.
             after_ms = request.start_ms + answer.latency_ms - walk.stopped_ms
-            self._reserve_ms *= _FORGET
-            if after_ms > self._reserve_ms:  # noqa: PLR1730 - three times as fast as max
-                self._reserve_ms = after_ms
+            kept_ms = self._reserve_ms * _FORGET
+            self._reserve_ms = after_ms if after_ms > kept_ms else kept_ms  # noqa: FURB136 - three times as fast as max
             if self._watchers:
                 self._show(batch, walk, request, answer)
         except (BudgetTooSmall, StageError) as error:
@@ -148,6 +148,10 @@ class DirectServer(ABC):
     @abstractmethod
     def through_lane(self, batch: Any, request: Request, priority: str) -> Prediction:
         """The answer to one checked item, in turn with others."""
+
+    def _another_lane(self) -> Lane | None:
+        """One that is free, where the first is not; taken."""
+        return next((lane for lane in self._lanes[1:] if lane.take(False)), None)
 
     def _show(self, batch: Any, walk: Walked, request: Request, answer: Prediction) -> None:
         """Let the watchers see an answer."""
@@ -176,7 +180,7 @@ class DirectServer(ABC):
     def _improvements(self, batch: Any, request: Request) -> Iterator[Prediction]:
         ready = self.ready
         for walk, is_last in improving_walk(ready, self._engine, self._now, batch, request):
-            answer = prediction_of(walk, ready, request, postprocess=self._postprocess, now=self._now, final=is_last)
+            answer = prediction_of(walk, ready, request, self._postprocess, self._now, final=is_last)
             if is_last:
                 with self._counters.lock:
                     self._counters.count_answer(answer)

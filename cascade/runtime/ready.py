@@ -46,6 +46,7 @@ class ReadyPolicy:
             self.reader.absorb_one,
             self.reader.pooled,
         )
+        self.pooled_part = self.reader.pooled_part
         self.prior: FloatArray = policy.evidence.prior()
         self.mean_ms: list[float] = times.mean_ms.tolist()
         self.upper_ms: list[float] = times.upper_ms.tolist()

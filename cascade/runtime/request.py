@@ -17,6 +17,7 @@ from cascade.runtime.ready import INFINITE
 from cascade.runtime.single import Terms
 from cascade.scheduling.messages import Priority
 
+_ARRAY = np.ndarray
 _PRIORITIES = {priority.name.lower(): priority for priority in Priority}
 _INFEASIBLE = ("fastest", "raise", "prior")
 
@@ -96,7 +97,7 @@ class InputCheck:
 
     def one(self, x: Any, preprocess: Callable[[Any], Any] | None) -> Any:
         """A batch of one item, preprocessed and checked."""
-        if preprocess is None and type(x) is np.ndarray and x.shape == self._shape and x.dtype == self._dtype:
+        if preprocess is None and type(x) is _ARRAY and x.shape == self._shape and x.dtype == self._dtype:
             if self._is_finite is not None and not self._is_finite(x.ravel()):
                 raise _not_finite()
             return x[None]

@@ -109,8 +109,8 @@ class Server(DirectServer):
             pending,
             pending.ready,
             request,
-            postprocess=self._postprocess,
-            now=self._now,
+            self._postprocess,
+            self._now,
             wait_ms=pending.queue_wait_ms,
         )
         end_ms, counters = request.start_ms + answer.latency_ms, self._counters

@@ -83,8 +83,8 @@ def walk_to_the_end(walk: Walk, lane: Lane, now: Callable[[], float], request: R
         _walk_with_a_watch(walk, lane, now, request)
         return
     while True:
-        walk.stopped_ms = now()
-        left_ms = (stop_at_ms - walk.stopped_ms) / slowdown
+        now_ms = walk.stopped_ms = now()
+        left_ms = (stop_at_ms - now_ms) / slowdown
         action = walk.next_stage(left_ms, lane)
         if action < 0:
             if action == STOP:

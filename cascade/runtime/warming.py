@@ -54,12 +54,12 @@ def _run_direct(ready: ReadyPolicy, engine: Engine, clock: Clock, inputs: Any, t
     rows = [take_rows(inputs, np.array([row % n_rows(inputs)])) for row in range(_N_WARM_REQUESTS)]
     with engine.lane(ready.expected_ms(n_rows(inputs) + _N_WARM_REQUESTS)) as lane:
         for _ in range(_N_FIRST_RUNS):
-            prediction_of(run_every_stage(ready, lane, rows[0]), ready, request, postprocess=None, now=now)
+            prediction_of(run_every_stage(ready, lane, rows[0]), ready, request, None, now)
         BatchRunner(ready, lane, clock, terms).run(inputs, INFINITE)
         for batch in rows:
             walk = Walk(ready, batch, INFINITE)
             walk_to_the_end(walk, lane, now, request)
-            prediction_of(walk, ready, request, postprocess=None, now=now)
+            prediction_of(walk, ready, request, None, now)
 
 
 def _run_every_batch(ready: ReadyPolicy, engine: Engine, clock: Clock, inputs: Any, terms: Terms) -> None:
