@@ -19,7 +19,7 @@ from cascade.runtime.pending import Pending, Refused
 from cascade.runtime.thread_counts import ThreadCounts
 from cascade.runtime.timer import Timer
 from cascade.runtime.worker import Employer, Worker
-from cascade.scheduling.messages import Answer, Cancelled, Event, Faulted, Finished, Refuse, Run
+from cascade.scheduling.messages import Answer, Arrived, Cancelled, Event, Faulted, Finished, Refuse, Run
 from cascade.scheduling.scheduler import Scheduler
 
 _AS_PROFILED = 0.1
@@ -157,7 +157,9 @@ class Dispatcher:
         if lending.borrowers:
             lending.grant(idle, scheduler, now_ms, is_needed=scheduler.n_waiting > 0)
         ended: list[Pending] = []
-        for command in scheduler.poll(now_ms):
+        # With every lane busy there is nothing to decide about a request that comes, unless the scheduler says so.
+        is_quiet = isinstance(event, Arrived) and not idle and scheduler.next_wakeup_ms() > now_ms
+        for command in () if is_quiet else scheduler.poll(now_ms):
             if isinstance(command, Run):
                 idle.remove(self._lanes[command.lane])
                 self._hand_over(command, now_ms)
@@ -169,8 +171,8 @@ class Dispatcher:
         for lane in idle:
             lane.release()
         wakeup_ms = scheduler.next_wakeup_ms()
-        if wakeup_ms < inf:
-            self.timer.set(wakeup_ms)
+        # An instant that is not in the future has just been dealt with.
+        self.timer.set(wakeup_ms if wakeup_ms > now_ms else inf)
         return ended
 
     def _hand_over(self, run: Run, now_ms: float) -> None:

@@ -13,7 +13,7 @@ _REMEMBERED = 1024
 
 
 class Timer:
-    """Calls somebody at the instant that was set last; starts its thread when the first is set.
+    """Calls somebody at the instant that was set last; its thread starts with the first one.
 
     Parameters
     ----------
@@ -37,14 +37,13 @@ class Timer:
         self._late_ms: deque[float] = deque(maxlen=_REMEMBERED)
 
     def set(self, at_ms: float) -> None:
-        """Call at this instant, if that is earlier than what was set before."""
-        if at_ms >= self._at_ms:
-            return
-        self._at_ms = at_ms
-        if self._thread is None:
+        """Call at this instant instead of the one that was set before; infinite for not at all."""
+        is_earlier, self._at_ms = at_ms < self._at_ms, at_ms
+        if is_earlier and self._thread is None:
             self._thread = Thread(target=self._work, name="cascade-timer", daemon=True)
             self._thread.start()
-        self._wake()
+        elif is_earlier:
+            self._wake()
 
     def stop(self) -> None:
         """Let the thread end."""
@@ -68,9 +67,10 @@ class Timer:
     def _work(self) -> None:
         while not self._is_stopped:
             at_ms = self._at_ms
-            if self._clock.wait_for(self._gate, at_ms):
+            # Waking up for an instant that was put off costs less than being told so.
+            if self._clock.wait_for(self._gate, at_ms) or self._clock.now_ms() < self._at_ms:
                 continue
             self._late_ms.append(self._clock.now_ms() - at_ms)
-            # Whatever is set from here on counts anew; what was set during the wait was later than this.
+            # Who is called sets the next one, and looks at all that was set meanwhile.
             self._at_ms = INFINITE
             self._call()

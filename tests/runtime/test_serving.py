@@ -259,15 +259,19 @@ def test_a_budget_that_no_stage_fits_is_answered_late_from_the_fastest(serve):
     assert (answer.path, answer.in_time) == (("weak",), False)
 
 
-def test_a_request_that_cannot_be_late_either_is_refused_in_words(serve, held):
+def test_a_request_that_cannot_be_late_either_is_refused_in_words(serve, held, clock):
     predictor = serve()
     for stage in held:
         stage.hold()
     batch, outcome = in_thread(lambda: predictor.predict_batch(np.arange(200)))
     while not any(stage._entered.acquire(blocking=False) for stage in held):
         pass
+    future = predictor.submit(1, budget_ms=0.5)
+    if not future.done():
+        watched(clock)
+        clock.wait(2.0)
     with pytest.raises(OverloadError, match="a budget of 0.5 ms .* after .* requests wait.*allow more time"):
-        predictor.submit(1, budget_ms=0.5).result(PATIENCE_S)
+        future.result(PATIENCE_S)
     for stage in held:
         stage.let_go()
     batch.join(PATIENCE_S)

@@ -28,6 +28,10 @@ def wait_until_it_waits(clock, n=1):
         pass
 
 
+def waits_until(clock):
+    return [until_ms for until_ms, _ in list(clock._waiting.values())]
+
+
 def test_no_thread_starts_before_an_instant_is_set(clock, timers):
     timer = timers(clock, lambda: None)
     timer.set(float("inf"))
@@ -35,20 +39,33 @@ def test_no_thread_starts_before_an_instant_is_set(clock, timers):
     assert timer.late_ms() == 0.0
 
 
-def test_it_calls_at_the_earliest_instant_that_was_set(clock, timers):
-    called = Event()
-    timer = timers(clock, called.set)
+def test_it_calls_at_the_instant_that_was_set_last(clock, timers):
+    called, instants = Event(), []
+    timer = timers(clock, lambda: (instants.append(clock.now_ms()), called.set()))
     timer.set(9.0)
     wait_until_it_waits(clock)
     timer.set(5.0)
-    timer.set(7.0)
-    while timer._clock._waiting and next(iter(clock._waiting.values()))[0] != 5.0:
+    while waits_until(clock) != [5.0]:
         pass
-    wait_until_it_waits(clock)
-    clock.wait(4.0)
+    timer.set(7.0)
+    clock.wait(5.0)
+    while waits_until(clock) != [7.0]:
+        pass
     assert not called.is_set()
-    clock.wait(1.0)
+    clock.wait(2.0)
     assert called.wait(PATIENCE_S)
+    assert instants == [7.0]
+
+
+def test_it_does_not_call_once_nothing_is_set_any_more(clock, timers):
+    timer = timers(clock, lambda: pytest.fail("called"))
+    timer.set(3.0)
+    wait_until_it_waits(clock)
+    timer.set(float("inf"))
+    clock.wait(4.0)
+    while waits_until(clock) != [float("inf")]:
+        pass
+    assert timer.late_ms() == 0.0
 
 
 def test_whoever_is_called_may_set_the_next_instant(clock, timers):
