@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 from cascade.core.records import Prediction
+from cascade.errors import CascadeError
 from cascade.runtime.pending import Pending
 
 
@@ -118,6 +119,10 @@ def settled(pending: Pending) -> tuple[Any, BaseException | None]:
     except StopIteration as error:
         # No future takes one.
         return None, RuntimeError(f"postprocess raised {error!r}")
+    except CascadeError as error:
+        # Its frames lead back to the future that gets it. Such a circle for each refusal made a predictor under overload swing
+        # by 20 MB, as the collector looks at what has grown old only now and then.
+        return None, error.with_traceback(None)
     except BaseException as error:  # noqa: BLE001 - it belongs to whoever asked, not to the thread that delivers
         return None, error
 

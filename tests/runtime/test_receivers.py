@@ -1,10 +1,13 @@
 import asyncio
+import gc
 from concurrent.futures import CancelledError, wait
 from threading import Thread
 from types import SimpleNamespace
+from weakref import ref
 
 import pytest
 
+from cascade.errors import Rejected
 from cascade.runtime.receivers import LaneFuture, LoopReceiver, Sleeper, deliver
 
 PATIENCE_S = 30.0
@@ -66,6 +69,19 @@ def test_a_future_gets_the_error_whatever_it_is_and_the_next_one_its_answer(erro
     deliver([broken, fine])
     assert first.exception(0) is error
     assert second.result(0) == "answer"
+
+
+def test_a_refusal_goes_with_its_future_without_waiting_for_the_garbage_collector():
+    future, pending = future_of(Book(), Rejected("too many wait"))
+    gc.disable()
+    try:
+        deliver([pending])
+        assert isinstance(future.exception(0), Rejected)
+        gone = ref(future)
+        del future, pending
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_cancelling_drops_the_request_and_wakes_those_who_wait_for_several():
