@@ -156,10 +156,12 @@ class Dispatcher:
         idle = lending.take_idle(scheduler, now_ms, self._longest_ms)
         if lending.borrowers:
             lending.grant(idle, scheduler, now_ms, is_needed=scheduler.n_waiting > 0)
+        if type(event) is Arrived and not idle and (wakeup_ms := scheduler.next_wakeup_ms()) > now_ms:
+            # With every lane busy there is nothing to decide about a request that comes, unless the scheduler says so.
+            self.timer.set(wakeup_ms)
+            return []
         ended: list[Pending] = []
-        # With every lane busy there is nothing to decide about a request that comes, unless the scheduler says so.
-        is_quiet = isinstance(event, Arrived) and not idle and scheduler.next_wakeup_ms() > now_ms
-        for command in () if is_quiet else scheduler.poll(now_ms):
+        for command in scheduler.poll(now_ms):
             if isinstance(command, Run):
                 idle.remove(self._lanes[command.lane])
                 self._hand_over(command, now_ms)

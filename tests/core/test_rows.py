@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import sys
 from collections import UserList
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cascade.core.rows import as_batch, n_rows, take_rows
+from cascade.core.rows import as_batch, join_rows, n_rows, take_rows
 from cascade.errors import InputMismatch
 
 
@@ -129,3 +131,56 @@ def test_one_tensor_becomes_a_batch_of_one() -> None:
 @pytest.mark.parametrize("x", ["text", {"a": 1}, (1, 2), [1, 2], 3])
 def test_any_other_item_becomes_a_list_of_one(x: Any) -> None:
     assert as_batch(x) == [x]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [np.zeros((1, 2)), np.ones((2, 2))],
+        [["a"], ["b", "c"]],
+        [("a",), ("b", "c")],
+    ],
+    ids=["arrays", "lists", "tuples"],
+)
+def test_batches_are_joined_in_their_order_and_keep_their_kind(parts: list[Any]) -> None:
+    joined = join_rows(parts)
+    assert type(joined) is type(parts[0])
+    assert n_rows(joined) == 3
+    for row, expected in enumerate([parts[0][0], parts[1][0], parts[1][1]]):
+        assert np.array_equal(joined[row], expected)
+
+
+def test_a_single_batch_is_joined_without_a_copy() -> None:
+    batch = np.zeros((2, 2))
+    assert join_rows([batch]) is batch
+
+
+def test_tensors_are_joined_without_recording_gradients() -> None:
+    torch = pytest.importorskip("torch")
+    joined = join_rows([torch.zeros(1, 2, requires_grad=True), torch.ones(2, 2)])
+    assert joined.tolist() == [[0.0, 0.0], [1.0, 1.0], [1.0, 1.0]]
+    assert not joined.requires_grad
+
+
+def test_sparse_rows_are_joined_in_their_format() -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    parts = [sparse.csr_matrix([[0.0, 1.0]]), sparse.csr_matrix([[2.0, 0.0], [0.0, 3.0]])]
+    joined = join_rows(parts)
+    assert joined.format == "csr"
+    assert joined.toarray().tolist() == [[0.0, 1.0], [2.0, 0.0], [0.0, 3.0]]
+
+
+def test_frames_are_joined_by_the_library_they_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = SimpleNamespace(concat=lambda parts: Frame(np.concatenate([part.values for part in parts])))
+    monkeypatch.setitem(sys.modules, "frames", frames)  # type: ignore[arg-type]
+    monkeypatch.setattr(Frame, "__module__", "frames.core")
+    joined = join_rows([Frame(np.zeros((1, 2))), Frame(np.ones((2, 2)))])
+    assert joined.values.tolist() == [[0.0, 0.0], [1.0, 1.0], [1.0, 1.0]]
+
+
+def test_what_cannot_be_joined_is_refused_with_what_can() -> None:
+    class Odd:
+        shape = (1, 2)
+
+    with pytest.raises(InputMismatch, match="2 of type Odd: hand in NumPy arrays"):
+        join_rows([Odd(), Odd()])
