@@ -51,7 +51,7 @@ def drawn(n: int, asked: Asked) -> tuple[FloatArray, IntArray, IntArray, NDArray
     Raises
     ------
     DataError
-        If a number is outside its range.
+        If a number is outside its range, or a class is none.
     """
     seed, n_items = asked.get("seed", 0), asked["n_items"]
     strict_share = asked.get("strict_share", 0.0)
@@ -62,6 +62,8 @@ def drawn(n: int, asked: Asked) -> tuple[FloatArray, IntArray, IntArray, NDArray
     rngs = [np.random.default_rng([seed, stream]) for stream in range(1, 5)]
     budget_ms = _mixed(asked.get("budget_ms", inf), "budget_ms", n, rngs[0])
     priority = _mixed(asked.get("priority", Priority.NORMAL), "priority", n, rngs[1])
+    if priority.dtype.kind not in "iu":
+        raise DataError(f"expected a Priority, such as Priority.INTERACTIVE, or Priorities with shares, got {asked['priority']!r}")
     return (
         budget_ms.astype(np.float64),
         priority.astype(np.int64),

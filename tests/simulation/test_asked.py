@@ -56,6 +56,8 @@ def test_another_seed_draws_other_items():
         ({"n_items": 1, "budget_ms": {}}, "shares of each budget_ms that sum to 1"),
         ({"n_items": 1, "budget_ms": {5.0: 0.5}}, "shares of each budget_ms that sum to 1"),
         ({"n_items": 1, "priority": {Priority.NORMAL: 2.0, Priority.BACKGROUND: -1.0}}, "shares of each priority"),
+        ({"n_items": 1, "priority": "interactive"}, "such as Priority.INTERACTIVE, .* got 'interactive'"),
+        ({"n_items": 1, "priority": {"normal": 1.0}}, "such as Priority.INTERACTIVE, .* got {'normal': 1.0}"),
     ],
 )
 def test_numbers_outside_their_range_are_errors(asked, message):
