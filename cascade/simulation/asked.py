@@ -63,7 +63,9 @@ def drawn(n: int, asked: Asked) -> tuple[FloatArray, IntArray, IntArray, NDArray
     budget_ms = _mixed(asked.get("budget_ms", inf), "budget_ms", n, rngs[0])
     priority = _mixed(asked.get("priority", Priority.NORMAL), "priority", n, rngs[1])
     if priority.dtype.kind not in "iu":
-        raise DataError(f"expected a Priority, such as Priority.INTERACTIVE, or Priorities with shares, got {asked['priority']!r}")
+        raise DataError(
+            f"expected a Priority, such as Priority.INTERACTIVE, or Priorities with shares, got {asked['priority']!r}"
+        )
     return (
         budget_ms.astype(np.float64),
         priority.astype(np.int64),
