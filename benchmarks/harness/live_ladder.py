@@ -1,0 +1,94 @@
+"""The residual networks as they are served live and as they are simulated: the same policies, items and service times for both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from harness.datasets import cifar10
+from harness.networks import cifar_images, resnet
+from harness.resnet_service import DEPTHS, MAX_BATCH, N_IMAGES
+
+from cascade.calibration.fit import fit_policy
+from cascade.core.outcomes import Outcomes
+from cascade.core.policy import Policy
+from cascade.core.service import ServiceTable
+from cascade.predictor import Predictor
+from cascade.profiling.profile import profile
+from cascade.stages.stage import Stage
+
+SPLIT_SEED = 0
+CHAIN, THRESHOLD = (0, 3), 0.8
+"""The static chain: the smallest network, and the largest where it is less sure than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One policy: what it runs live, and what it is simulated with."""
+
+    name: str
+    stages: tuple[Stage, ...]
+    policy: Policy
+    outcomes: Outcomes
+
+    def predictor(self, images: np.ndarray) -> Predictor:
+        """Live, on one lane."""
+        return Predictor(self.stages, self.policy, self.policy.service, sample=images[:N_IMAGES], max_batch=MAX_BATCH)
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """Half of the test images with their labels, the service times of the networks here and now, and the policies."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    service: ServiceTable
+    policies: tuple[Served, ...]
+
+
+def ladder(data: Path, cell_ms: float, heat_ms: float) -> Ladder:
+    """Half of the images at random fits cascade's policy, the other half is asked for."""
+    images, labels = cifar_images(data)
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(labels))
+    fit_rows, rows = np.array_split(order, 2)
+    stages = tuple([Stage(resnet(data, depth), name=f"resnet{depth}") for depth in DEPTHS])
+    service = profile(
+        stages, images[fit_rows[:N_IMAGES]], max_batch=MAX_BATCH, cell_ms=cell_ms, heat_ms=heat_ms, progress=False
+    )
+    outcomes = cifar10(data).outcomes
+    fit, served = outcomes.take(fit_rows), outcomes.take(rows)
+    policy = fit_policy(fit, service, seed=SPLIT_SEED, max_accuracy_drop=0.0)
+    last = len(DEPTHS) - 1
+    policies = (
+        Served("cascade", stages, policy, served),
+        by_hand("largest", stages, service, served, which=(last,), thresholds=()),
+        by_hand("smallest", stages, service, served, which=(0,), thresholds=()),
+        by_hand("static chain", stages, service, served, which=CHAIN, thresholds=(THRESHOLD,)),
+    )
+    return Ladder(images[rows], labels[rows], service, policies)
+
+
+def by_hand(
+    name: str,
+    stages: Sequence[Stage],
+    service: ServiceTable,
+    outcomes: Outcomes,
+    *,
+    which: tuple[int, ...],
+    thresholds: tuple[float, ...],
+) -> Served:
+    """A fixed chain of some of the networks; a single one answers everything."""
+    chosen = [*which]
+    names = tuple([stages[j].name for j in which])
+    table = replace(
+        service,
+        stages=names,
+        mean_ms=service.mean_ms[chosen],
+        quantile_ms=service.quantile_ms[:, chosen],
+        costs=service.costs[chosen],
+    )
+    assert outcomes.log_probs is not None
+    said = Outcomes.from_probs(np.exp(outcomes.log_probs[:, chosen].astype(np.float64)), outcomes.labels, stages=names)
+    return Served(name, tuple([stages[j] for j in which]), Policy.from_thresholds(thresholds, table), said)
