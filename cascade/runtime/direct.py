@@ -121,6 +121,10 @@ class DirectServer(ABC):
         if lane.is_claimed:
             self._engine.give_back(lane)
             return self.through_lane(batch, request, priority)
+        return self._on_lane(batch, request, lane)
+
+    def _on_lane(self, batch: Any, request: Request, lane: Lane, wait_ms: float = 0.0) -> Prediction:
+        """The answer to one checked item on a lane that is taken for this thread, and free afterwards."""
         try:
             if get_ident() not in lane.prepared:
                 lane.prepare()
@@ -128,7 +132,7 @@ class DirectServer(ABC):
             ready, now = self.ready, self._now
             walk = self._new_walk(ready, batch, request.deadline_ms - request.start_ms)
             walk_to_the_end(walk, lane, now, request)
-            answer = prediction_of(walk, ready, request, self._postprocess, now)
+            answer = prediction_of(walk, ready, request, self._postprocess, now, wait_ms=wait_ms)
             lane.counters.count_answer(answer)
             # What happens after the last stage is paid from the budget too: the dearest of late is kept back.
             after_ms = request.start_ms + answer.latency_ms - walk.stopped_ms

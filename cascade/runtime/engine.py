@@ -18,7 +18,7 @@ from cascade.runtime.dispatcher import Dispatcher, Resources
 from cascade.runtime.lane import Lane
 from cascade.runtime.lane_work import LaneWork, Work
 from cascade.runtime.lending import Borrower
-from cascade.runtime.pending import Pending, Refused
+from cascade.runtime.pending import LoneCall, Pending, Refused
 from cascade.runtime.ready import ReadyPolicy
 from cascade.runtime.receivers import deliver
 from cascade.scheduling.messages import Arrived, Cancelled, Command, Event
@@ -55,6 +55,8 @@ class Engine(LaneSource):
     max_batch : int
     renewals : list of callable
         What else is to be done in a child process.
+    is_direct : bool
+        Whether idle lanes answer without asking the scheduler while there is no load.
     """
 
     _owner: Owner
@@ -63,6 +65,7 @@ class Engine(LaneSource):
         self.lanes, self._resources, self._policy = resources.lanes, resources, policy
         self._clock, self.max_batch = resources.clock, resources.max_batch
         self.renewals: list[Callable[[], None]] = []
+        self.is_direct = True
         for lane in self.lanes:
             lane.note = partial(self._note_direct, lane)
         self._begin()
@@ -115,12 +118,29 @@ class Engine(LaneSource):
             ended = self._turn(Arrived(request, pending.due_ms, pending.priority, is_strict=pending.is_strict))
         deliver(ended)
 
-    def cancel(self, pending: Pending) -> bool:
-        """Drop a request; False if it has its outcome already."""
+    def answer_alone(self, call: LoneCall) -> bool:
+        """Let the thread of an idle lane answer a request without asking the scheduler; False if it is to be queued.
+
+        Only without load: under load the scheduler may want less for it than its time allows.
+        """
         with self._lock:
-            if self._at_work.alive.pop(pending.request.id, None) is None:
+            at_work = self._at_work
+            if not self.is_direct or not at_work.workers or at_work.refusal is not None or at_work.scheduler.load.price:
                 return False
-            pending.outcome = _CANCELLED
+            lane = next((lane for lane in self.lanes if not lane.is_claimed and lane.take(False)), None)
+            if lane is None:
+                return False
+            call.lane, lane.until_ms = lane, call.request.stop_at_ms
+            at_work.workers[lane.number].give(call)
+            return True
+
+    def cancel(self, pending: Pending | LoneCall) -> bool:
+        """Drop a request that waits or runs; False if it has its outcome already, or is answered alone."""
+        with self._lock:
+            dropped = self._at_work.alive.pop(pending.request.id, None)
+            if dropped is None:
+                return False
+            dropped.outcome = _CANCELLED
             ended = self._turn(Cancelled(pending.request.id))
         deliver(ended)
         return True

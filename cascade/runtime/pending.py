@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from cascade.core.times import ROUNDING_MS
 from cascade.errors import CascadeError, StageError
+from cascade.runtime.lane import Lane
 from cascade.runtime.ready import ReadyPolicy
 from cascade.runtime.single import Request
 from cascade.scheduling.messages import Answer, Priority
@@ -19,9 +20,33 @@ from cascade.scheduling.messages import Answer, Priority
 class Receiver(Protocol):
     """Whoever waits for the outcome of a request."""
 
-    def receive(self, pending: Pending) -> None:
+    def receive(self, pending: Pending | LoneCall) -> None:
         """The request has its outcome; no lock is held."""
         ...
+
+
+class LoneCall:
+    """A request that met an idle lane without load: the lane's thread answers it as a caller's own would.
+
+    Parameters
+    ----------
+    owner : object
+        Who makes the answer.
+    batch : batch of one item
+    request : Request
+    receiver : Receiver
+
+    Attributes
+    ----------
+    lane : Lane or None
+        Taken for it.
+    """
+
+    __slots__ = ("batch", "lane", "owner", "receiver", "request")
+
+    def __init__(self, owner: Any, batch: Any, request: Request, receiver: Receiver) -> None:
+        self.owner, self.batch, self.request, self.receiver = owner, batch, request, receiver
+        self.lane: Lane | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ from typing import Any, Protocol
 
 from cascade.core.records import Prediction
 from cascade.errors import CascadeError
-from cascade.runtime.pending import Pending
+from cascade.runtime.pending import LoneCall, Pending
 
 
 class Canceller(Protocol):
     """Whoever knows the requests in progress."""
 
-    def cancel(self, pending: Pending) -> bool:
+    def cancel(self, pending: Pending | LoneCall) -> bool:
         """Drop a request; False if it has its outcome already."""
         ...
 
@@ -33,7 +33,7 @@ class Sleeper:
         self._gate = Lock()
         self._gate.acquire()
 
-    def receive(self, pending: Pending) -> None:  # noqa: ARG002 - a Receiver
+    def receive(self, pending: Pending | LoneCall) -> None:  # noqa: ARG002 - a Receiver
         """Wake the thread."""
         self._gate.release()
 
@@ -45,8 +45,8 @@ class Sleeper:
 class LaneFuture(Future[Prediction]):
     """The future of a request that waits for a lane.
 
-    It is pending until it is done, also while a stage runs for it: `cancel` works until there is an outcome, and takes the
-    request out of the queue.
+    It is pending until it is done, also while a stage runs for it: `cancel` takes the request out of the queue, and works until
+    there is an outcome; but not where a lane was idle and has begun at once.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class LaneFuture(Future[Prediction]):
     def __init__(self, canceller: Canceller) -> None:
         super().__init__()
         self._canceller = canceller
-        self.request: Pending | None = None
+        self.request: Pending | LoneCall | None = None
 
     def cancel(self) -> bool:
         """Drop the request; False if it has its outcome already."""
@@ -69,7 +69,7 @@ class LaneFuture(Future[Prediction]):
         self.set_running_or_notify_cancel()
         return True
 
-    def receive(self, pending: Pending) -> None:
+    def receive(self, pending: Pending | LoneCall) -> None:
         """Be done."""
         self.request = None
         answer, error = settled(pending)
@@ -89,17 +89,18 @@ class LoopReceiver:
         Of that loop.
     """
 
-    __slots__ = ("future", "loop")
+    __slots__ = ("future", "loop", "request")
 
     def __init__(self, loop: Any, future: Any) -> None:
         self.loop, self.future = loop, future
+        self.request: Pending | LoneCall | None = None
 
-    def receive(self, pending: Pending) -> None:
+    def receive(self, pending: Pending | LoneCall) -> None:
         """Tell the loop."""
         _tell(self.loop, [(self.future, *settled(pending))])
 
 
-def deliver(ended: Sequence[Pending]) -> None:
+def deliver(ended: Sequence[Pending | LoneCall]) -> None:
     """Let everybody know; a loop is called once for all its coroutines. No lock is held."""
     by_loop: dict[Any, list[tuple[Any, Any, BaseException | None]]] = {}
     for pending in ended:
@@ -112,7 +113,7 @@ def deliver(ended: Sequence[Pending]) -> None:
         _tell(loop, outcomes)
 
 
-def settled(pending: Pending) -> tuple[Any, BaseException | None]:
+def settled(pending: Pending | LoneCall) -> tuple[Any, BaseException | None]:
     """The answer to a request that is over, or the error to raise."""
     try:
         return pending.owner.settle(pending), None

@@ -12,13 +12,13 @@ from cascade.errors import CascadeError, PredictorClosed
 from cascade.runtime.answers import prediction_of
 from cascade.runtime.direct import DirectServer
 from cascade.runtime.guard import HighQuantile, StrictGuard, Strictness
-from cascade.runtime.pending import Pending, Receiver, Refused
+from cascade.runtime.pending import LoneCall, Pending, Receiver, Refused
 from cascade.runtime.ready import INFINITE
 from cascade.runtime.receivers import LaneFuture, LoopReceiver, Sleeper, deliver
 from cascade.runtime.refusals import error_of
 from cascade.runtime.request import priority_of
 from cascade.runtime.single import Request, too_small
-from cascade.scheduling.messages import Answer
+from cascade.scheduling.messages import Answer, Priority
 
 _RESERVE_MISSES = 0.01
 _LATE_FACTOR = 2.0
@@ -47,7 +47,7 @@ class Server(DirectServer):
     def through_lane(self, batch: Any, request: Request, priority: str, *, is_strict: bool = False) -> Prediction:
         """The answer to one checked item, in turn with others; this thread sleeps until it is there."""
         sleeper = Sleeper()
-        pending = self._pending(batch, request, priority, is_strict=is_strict, receiver=sleeper)
+        pending = self._pending(batch, request, priority_of(priority), is_strict=is_strict, receiver=sleeper)
         self._queue(pending)
         try:
             sleeper.sleep()
@@ -64,8 +64,7 @@ class Server(DirectServer):
     def future(self, x: Any, request: Request, priority: str, *, is_strict: bool) -> LaneFuture:
         """The future answer to one item."""
         batch, future = self._inputs.one(x, self._preprocess), LaneFuture(self)
-        future.request = self._pending(batch, request, priority, is_strict=is_strict, receiver=future)
-        self._queue(future.request)
+        self._begin(future, batch, request, priority, is_strict=is_strict)
         return future
 
     async def on_loop(self, x: Any, request: Request, priority: str, *, is_strict: bool) -> Prediction:
@@ -75,17 +74,17 @@ class Server(DirectServer):
 
         batch, loop = self._inputs.one(x, self._preprocess), get_running_loop()
         future = loop.create_future()
-        pending = self._pending(batch, request, priority, is_strict=is_strict, receiver=LoopReceiver(loop, future))
-        self._queue(pending)
+        receiver = LoopReceiver(loop, future)
+        self._begin(receiver, batch, request, priority, is_strict=is_strict)
         try:
             answer: Prediction = await future
         finally:
-            if pending.outcome is None:
-                self.cancel(pending)
+            if receiver.request is not None and (future.cancelled() or not future.done()):
+                self.cancel(receiver.request)
         return answer
 
-    def cancel(self, pending: Pending) -> bool:
-        """Drop a request; False if it has its outcome already."""
+    def cancel(self, pending: Pending | LoneCall) -> bool:
+        """Drop a request; False if it has its outcome already, or is answered alone."""
         is_dropped = self._engine.cancel(pending)
         if is_dropped:
             self._count_unanswered("cancelled")
@@ -98,8 +97,12 @@ class Server(DirectServer):
         pending.owner = self
         pending.follow(self.ready)
 
-    def settle(self, pending: Pending) -> Prediction:
+    def settle(self, pending: Pending | LoneCall) -> Prediction:
         """The answer to a request that is over, counted; or its error, raised and counted."""
+        if isinstance(pending, LoneCall):
+            assert pending.lane is not None
+            waited_ms = self._now() - pending.request.start_ms
+            return self._on_lane(pending.batch, pending.request, pending.lane, waited_ms)
         outcome, request = pending.outcome, pending.request
         if not isinstance(outcome, Answer):
             if not _is_prior(pending):
@@ -139,7 +142,23 @@ class Server(DirectServer):
         with self._counters.lock:
             self._counters.count_unanswered(reason)
 
-    def _pending(self, batch: Any, request: Request, priority: str, *, is_strict: bool, receiver: Receiver) -> Pending:
+    def _begin(
+        self, receiver: LaneFuture | LoopReceiver, batch: Any, request: Request, priority: str, *, is_strict: bool
+    ) -> None:
+        """Let a lane begin at once where one is idle, or queue."""
+        urgency = priority_of(priority)
+        if not is_strict:
+            call = LoneCall(self, batch, request, receiver)
+            # Before it begins: it may be over before this goes on.
+            receiver.request = call
+            if self._engine.answer_alone(call):
+                return
+        receiver.request = self._pending(batch, request, urgency, is_strict=is_strict, receiver=receiver)
+        self._queue(receiver.request)
+
+    def _pending(
+        self, batch: Any, request: Request, priority: Priority, *, is_strict: bool, receiver: Receiver
+    ) -> Pending:
         deadline_ms = request.deadline_ms
         if deadline_ms == INFINITE:
             due_ms = INFINITE
@@ -147,7 +166,7 @@ class Server(DirectServer):
             due_ms = self.guard.due_ms(request.start_ms, deadline_ms)
         else:
             due_ms = deadline_ms - self._finishing.value_ms
-        pending = Pending(self.ready, batch, request, priority=priority_of(priority), due_ms=due_ms, receiver=receiver)
+        pending = Pending(self.ready, batch, request, priority=priority, due_ms=due_ms, receiver=receiver)
         pending.owner, pending.is_strict = self, is_strict
         return pending
 

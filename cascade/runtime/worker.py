@@ -9,6 +9,8 @@ from typing import Protocol
 from cascade.errors import StageError
 from cascade.runtime.lane import Lane
 from cascade.runtime.lane_work import LaneWork, Work
+from cascade.runtime.pending import LoneCall
+from cascade.runtime.receivers import deliver
 from cascade.runtime.thread_counts import ThreadCounts
 
 
@@ -46,7 +48,7 @@ class Worker:
 
     def __init__(self, doing: LaneWork, threads: ThreadCounts, employer: Employer) -> None:
         self._lane, self._doing, self._threads, self._employer = doing.lane, doing, threads, employer
-        self._mail: SimpleQueue[Work | bool] = SimpleQueue()
+        self._mail: SimpleQueue[Work | LoneCall | bool] = SimpleQueue()
         self._thread = Thread(target=self._work, name=f"cascade-lane-{doing.lane.number}", daemon=True)
         self._thread.start()
 
@@ -55,7 +57,7 @@ class Worker:
         """Whether this is the calling thread."""
         return self._thread is current_thread()
 
-    def give(self, work: Work) -> None:
+    def give(self, work: Work | LoneCall) -> None:
         """Run this next."""
         self._mail.put(work)
 
@@ -77,6 +79,8 @@ class Worker:
             while (letter := self._mail.get()) is not False:
                 if letter is True:
                     self._employer.tick()
+                elif isinstance(letter, LoneCall):
+                    deliver((letter,))
                 else:
                     self._run(letter)
                 # Inputs and futures are not to live until the next batch comes.

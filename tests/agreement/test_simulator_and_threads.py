@@ -183,6 +183,8 @@ def through_threads(policy, ladder, workload, **settings):
     predictor = Predictor(stages, policy, table, clock=clock, **settings)
     server = predictor._server
     server._finishing = server.guard = Exactly()
+    # Without load a lane that is idle would answer without asking the scheduler.
+    predictor._engine.is_direct = False
     said = noting(predictor._engine._at_work.scheduler)
     futures = Script(predictor, clock, stop, workload).play()
     predictor.close()

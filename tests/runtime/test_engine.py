@@ -74,9 +74,21 @@ def simple(serve, held, monkeypatch):
     def simple(**keywords):
         monkeypatch.setattr(starting, "Scheduler", Simple)
         predictor = serve(**keywords)
+        # Everything that queues is to be seen by the scheduler.
+        predictor._engine.is_direct = False
         return predictor, predictor._engine._at_work.scheduler
 
     return simple
+
+
+@pytest.fixture
+def lone(simple):
+    """The same, where idle lanes answer without asking the scheduler, and the lane's thread has started."""
+    predictor, scheduler = simple()
+    predictor.submit(0).result(PATIENCE_S)
+    predictor._engine.is_direct = True
+    scheduler.heard.clear()
+    return predictor, scheduler
 
 
 def kinds(scheduler):
@@ -195,6 +207,77 @@ def test_several_lanes_run_batches_at_once(simple, held):
     assert sorted(held[0].threads_seen) == ["cascade-lane-0", "cascade-lane-1"]
     held[0].let_go()
     assert all(future.result(PATIENCE_S) for future in futures)
+
+
+# Idle lanes that answer without asking the scheduler.
+
+
+def test_an_idle_lane_answers_alone_what_a_caller_would_be_told(lone, held):
+    predictor, scheduler = lone
+    expected, answer = predictor.predict(5), predictor.submit(5).result(PATIENCE_S)
+    assert (answer.label, answer.path, answer.confidence) == (expected.label, expected.path, expected.confidence)
+    assert kinds(scheduler) == []
+    assert held[0].threads_seen[-1] == "cascade-lane-0"
+
+
+def test_under_load_and_for_strict_deadlines_the_scheduler_is_asked(lone):
+    predictor, scheduler = lone
+    predictor.submit(1, budget_ms=50.0, strict=True).result(PATIENCE_S)
+    scheduler.load.price = 0.1
+    predictor.submit(1).result(PATIENCE_S)
+    assert kinds(scheduler) == ["Arrived", "Finished"] * 2
+
+
+def test_who_comes_while_a_lane_answers_alone_queues_and_is_served_after_it(lone, held):
+    predictor, scheduler = lone
+    held[0].hold()
+    first = predictor.submit(1)
+    held[0].wait_for_run()
+    second = predictor.submit(2)
+    assert kinds(scheduler) == ["Arrived", "Borrowed"]
+    held[0].let_go()
+    assert first.result(PATIENCE_S)
+    assert second.result(PATIENCE_S)
+    assert kinds(scheduler) == ["Arrived", "Borrowed", "Returned", "Finished"]
+
+
+def test_what_is_answered_alone_cannot_be_cancelled_any_more(lone, held):
+    predictor, _ = lone
+    held[0].hold()
+    future = predictor.submit(1)
+    held[0].wait_for_run()
+    assert not future.cancel()
+    held[0].let_go()
+    assert future.result(PATIENCE_S)
+    assert predictor.stats().n_cancelled == 0
+
+
+@pytest.mark.parametrize("drain_ms", [None, 0.0])
+def test_closing_waits_for_what_is_answered_alone(lone, held, drain_ms):
+    predictor, _ = lone
+    held[0].hold()
+    future = predictor.submit(1)
+    held[0].wait_for_run()
+    closing, _ = started(lambda: predictor.close(drain_ms))
+    while predictor.ready:
+        pass
+    held[0].let_go()
+    closing.join(PATIENCE_S)
+    assert future.result(0)
+
+
+def test_an_error_of_what_is_answered_alone_is_its_own_and_the_lane_is_free_again(lone, monkeypatch):
+    predictor, _ = lone
+    lane = predictor._engine.lanes[0]
+    monkeypatch.setattr(lane, "runs", [_raise, _raise])
+    assert isinstance(predictor.submit(1).exception(PATIENCE_S), StageError)
+    assert predictor.stats().n_failed == 1
+    assert lane.take(False)
+    lane.release()
+
+
+def _raise(batch, carry=None):
+    raise RuntimeError("broken")
 
 
 # Outcomes.

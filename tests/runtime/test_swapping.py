@@ -67,8 +67,8 @@ def test_a_request_that_was_made_before_a_swap_and_queued_after_it_is_wholly_und
 def test_no_request_is_mixed_up_while_policies_are_swapped_under_load(gradual, policies):
     """Every answer is one of those that its own row can get under either policy, whatever thread it comes from."""
     stages = [FakeStage(name, gradual.probs[:, j]) for j, name in enumerate(NAMES)]
-    n_threads, n_each = 8, 150
-    wrong, n_answers, barrier = [], [], Barrier(n_threads + 1)
+    n_threads, n_each, n_least = 8, 100, 6
+    wrong, n_answers, swaps, barrier = [], [], [], Barrier(n_threads + 1)
     with Predictor(stages, policies[0], gradual.service, lanes=2) as predictor:
         known = {}
         for policy in policies:
@@ -80,7 +80,9 @@ def test_no_request_is_mixed_up_while_policies_are_swapped_under_load(gradual, p
         def ask(seed):
             rng = np.random.default_rng(seed)
             barrier.wait()
-            for _ in range(n_each):
+            n_asked = 0
+            while n_asked < n_each or len(swaps) < n_least:
+                n_asked += 1
                 row = int(rng.integers(40))
                 answer = predictor.submit(row).result(PATIENCE_S) if rng.random() < 0.5 else predictor.predict(row)
                 n_answers.append(1)
@@ -91,16 +93,14 @@ def test_no_request_is_mixed_up_while_policies_are_swapped_under_load(gradual, p
         for thread in threads:
             thread.start()
         barrier.wait()
-        n_swaps = 0
         while any(thread.is_alive() for thread in threads):
-            predictor.swap_policy(policies[n_swaps % 2])
-            n_swaps += 1
+            predictor.swap_policy(policies[len(swaps) % 2])
+            swaps.append(1)
         for thread in threads:
             thread.join(PATIENCE_S)
         stats = predictor.stats()
     assert wrong == []
-    assert n_swaps > 5
-    assert len(n_answers) == stats.n_requests == n_threads * n_each
+    assert len(n_answers) == stats.n_requests >= n_threads * n_each
 
 
 def confidence_of(parts, policy, row, path):
