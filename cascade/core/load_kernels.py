@@ -42,7 +42,9 @@ def load_need(runs: Any, sets: Any, bins: Any, left_ms: Any, lines: Any, rate: f
         for j in range(k):
             lines[4, j] = (lines[4, j] if i else 0.0) + runs[level, sets[i], bins[i], j]
             took += math.ceil(lines[4, j] / lines[0, j] - 1e-6) * lines[2, j] + lines[4, j] * lines[3, j]
-        need = max(need, took / left_ms[i])
+        # What the first may run is bounded by its own deadline, of which the expected runs know nothing.
+        if i:
+            need = max(need, took / left_ms[i])
     return need
 
 
@@ -75,6 +77,33 @@ def load_level(
 
 
 @compiled
+def _earliest_lane(free_ms: Any) -> int:
+    """The lane that is free first."""
+    lane = 0
+    for other in range(1, free_ms.shape[0]):
+        if free_ms[other] < free_ms[lane]:
+            lane = other
+    return lane
+
+
+@compiled
+def _fill(deadlines_ms: Any, may_run: Any, i: int, start_ms: float, upper_ms: Any, members: Any) -> tuple[int, int]:
+    """The largest batch from request i on that keeps the deadlines: its size, and the request after it."""
+    limit, n = members.shape[0], deadlines_ms.shape[0]
+    earliest, size, after = deadlines_ms[i], 1, i + 1
+    members[0] = i
+    while size < limit and after < n:
+        if may_run[after]:
+            earliest = min(earliest, deadlines_ms[after])
+            if start_ms + upper_ms[size + 1] > earliest:
+                break
+            members[size] = after
+            size += 1
+        after += 1
+    return size, after
+
+
+@compiled
 def plan_in_time(
     deadlines_ms: Any, is_admitted: Any, free_ms: Any, upper_ms: Any, least: int, is_kept: Any
 ) -> tuple[int, float, int]:
@@ -104,47 +133,30 @@ def plan_in_time(
     n_first : int
         Size of the first batch.
     """
-    n, limit, n_lanes = deadlines_ms.shape[0], upper_ms.shape[0] - 1, free_ms.shape[0]
-    members, free = np.empty(limit, np.int64), np.empty(n_lanes)
-    may_run = np.ones(n, np.bool_)
+    n = deadlines_ms.shape[0]
+    members, may_run = np.empty(upper_ms.shape[0] - 1, np.int64), np.ones(n, np.bool_)
     while True:
-        free[:] = free_ms
+        free = free_ms.copy()
         is_kept[:] = False
         i, n_kept, took, n_first, late = 0, 0, 0.0, 0, -1
-        while i < n and late < 0:
-            if not may_run[i]:
-                i += 1
-                continue
-            lane = 0
-            for other in range(1, n_lanes):
-                if free[other] < free[lane]:
-                    lane = other
-            start, earliest, size, after = free[lane], deadlines_ms[i], 1, i + 1
-            members[0] = i
-            if start + upper_ms[1] > earliest:
-                if is_admitted[i]:
-                    late = i
-                else:
-                    i += 1
-                    continue
-            while size < limit and after < n and late < 0:
-                if may_run[after]:
-                    earliest = min(earliest, deadlines_ms[after])
-                    if start + upper_ms[size + 1] > earliest:
-                        break
-                    members[size] = after
-                    size += 1
-                after += 1
-            if size < min(least, n - i) and not is_admitted[i]:
+        while i < n:
+            lane = _earliest_lane(free)
+            fits = free[lane] + upper_ms[1] <= deadlines_ms[i]
+            if may_run[i] and is_admitted[i] and not fits:
+                late = i
+                break
+            size, after = 0, i + 1
+            if may_run[i] and fits:
+                size, after = _fill(deadlines_ms, may_run, i, free[lane], upper_ms, members)
+            if not is_admitted[i] and size < min(least, n - i):
                 i += 1
                 continue
             for place in range(size):
                 is_kept[members[place]] = True
-            if not n_kept:
-                n_first = size
+            n_first = n_first or size
             n_kept += size
             took += upper_ms[size]
-            free[lane] = start + upper_ms[size]
+            free[lane] += upper_ms[size]
             i = after
         if late < 0:
             return n_kept, took, n_first

@@ -85,7 +85,9 @@ class Admission:
         n, deadlines = len(items), np.array([item.deadline_ms for item in items])
         kept, n_first, first_ms = np.ones(n, np.bool_), n, min(free_ms)
         if n > self._limit or first_ms + self._upper[n] > deadlines.min():
-            admitted = np.array([item.is_admitted for item in items])
+            # Promises hold against whoever is of the same class or a lower one.
+            highest = min(item.priority for item in items if not item.is_admitted)
+            admitted = np.array([item.is_admitted and item.priority <= highest for item in items])
             worth = self._worth(rate_per_ms, utilisation, len(free_ms))
             n_first = best_plan(deadlines, admitted, np.array(free_ms), self._upper.array(), worth, kept)
         again_ms, refused = first_ms + self._upper[n_first], []
@@ -115,6 +117,8 @@ class Admission:
         may take; larger batches serve more per millisecond, but fewer requests can wait for them. Lanes that are idle
         between bursts have time to spare.
         """
+        if not self._budgets:
+            return 0.0
         budgets = np.array(self._budgets)[:, None]
         took_ms, upper_ms = self._profiled_ms[None, 1:] * self._factor, self._upper.array()[None, 1:]
         supply = rate_per_ms * np.clip(budgets - upper_ms, 0.0, took_ms / n_lanes).mean(axis=0)

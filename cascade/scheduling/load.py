@@ -112,7 +112,7 @@ class LoadPrice:
         level, here, below, pressure = load_level(
             outlook.runs,
             np.array([item.evidence_set for item in items], np.int64),
-            np.array([item.bin for item in items], np.int64),
+            np.array([_bin(item, outlook) for item in items], np.int64),
             np.array([max((item.deadline_ms - free_ms) * capacity, _LEAST_MS) for item in items]),
             lines,
             rate,
@@ -137,9 +137,9 @@ class LoadPrice:
         if rate * sum([runs * each for runs, each in zip(outlook.fresh_runs, lines[1].tolist(), strict=True)]) > 1.0:
             return False
         took_ms = 0.0
-        for item in items:
-            took_ms += outlook.alone_ms[item.evidence_set][item.bin]
-            if took_ms > (item.deadline_ms - free_ms) * capacity:
+        for i, item in enumerate(items):
+            took_ms += outlook.alone_ms[item.evidence_set][_bin(item, outlook)]
+            if i and took_ms > (item.deadline_ms - free_ms) * capacity:
                 return False
         return True
 
@@ -164,6 +164,11 @@ class LoadPrice:
             self._arrivals.popleft()
 
 
+def _bin(item: Item, outlook: Outlook) -> int:
+    """Where the evidence of a request lies, which may have come under another policy."""
+    return item.bin if item.outlook is outlook else outlook.bin_of(item.evidence_set, item.confidence)
+
+
 class Utilisation:
     """Share of the time of late in which the lanes ran something.
 
@@ -182,7 +187,6 @@ class Utilisation:
 
     def ran(self, service_ms: float, now_ms: float) -> None:
         """A run that took so long has ended."""
-        passed_ms = max(now_ms - self._last_ms, 1e-9)
-        kept = exp(-passed_ms / _REMEMBERED_MS)
-        self.share = kept * self.share + (1.0 - kept) * min(service_ms / (passed_ms * self._n_lanes), 1.0)
+        kept, new = exp((self._last_ms - now_ms) / _REMEMBERED_MS), 1.0 - exp(-service_ms / _REMEMBERED_MS)
+        self.share = min(kept * self.share + new / self._n_lanes, 1.0)
         self._last_ms = now_ms

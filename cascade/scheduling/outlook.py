@@ -38,9 +38,11 @@ class Outlook:
         Those of a fresh request at the lowest price.
     alone_ms : list of list of float
         ``[set][bin]``: time of the further runs at the lowest price, each by itself.
+    highest : int
+        Index of the highest price that its requests may pay.
     """
 
-    def __init__(self, policy: Policy, max_batch: int) -> None:
+    def __init__(self, policy: Policy, max_batch: int, on_overload: str = "degrade") -> None:
         self.policy = policy
         self.times = Times(policy.service, policy.level, max_batch)
         if policy.statistics is None:
@@ -50,9 +52,11 @@ class Outlook:
             self._budget_edges, self._unloaded = [-np.inf], [0]
             self._lookups: list[Lookup | None] = [None]
             self._sum_up()
+            self.highest = 0
             return
         decisions = policy.decisions()
         self.prices = decisions.prices
+        self.highest = self.highest_level(on_overload)
         self._lookups = [None] * len(self.prices)
         self.runs = expected_runs(policy.statistics, decisions)
         self._sum_up()

@@ -13,8 +13,13 @@ from cascade.scheduling.waiting import Item
 
 
 def level_of(item: Item, load: Load) -> int:
-    """Index of the price that a request pays: one of the two neighbours that are mixed, never less than without load."""
+    """Index of the price that a request pays: one of the two neighbours that are mixed, never less than without load.
+
+    Nor more than the policy that it came under allows.
+    """
     level = load.level - 1 if load.level and item.share < load.cheap_share else load.level
+    if level > item.outlook.highest:
+        return item.outlook.highest
     return level if level > item.least_level else item.least_level  # noqa: FURB136 - three times as fast as max
 
 

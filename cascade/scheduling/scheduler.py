@@ -94,7 +94,7 @@ class Scheduler:
         self._strict: set[Item] = set()
         self._pending: list[Command] = []
         self._turns = Turns(background_share)
-        self._n_arrived = 0
+        self._n_arrived, self._next_end_ms = 0, inf
         self._log: deque[tuple[float, Command]] = deque(maxlen=_LOG)
         self.load: Load = IDLE
         self.slowdown = SlowDown(Times(policy.service, policy.level, max_batch), n_lanes)
@@ -102,11 +102,10 @@ class Scheduler:
 
     def follow(self, policy: Policy) -> None:
         """Decide what arrives from now on under this policy of the same stages; what is in progress keeps its own."""
-        self._outlook = Outlook(policy, self._limits.max_batch)
+        self._outlook = Outlook(policy, self._limits.max_batch, self._on_overload)
         firsts = [j for j, before in enumerate(policy.requires) if before < 0]
         self._firsts = sorted(firsts, key=lambda j: self._outlook.times.upper_ms[j][1])
         self._admission = Admission(self._outlook.times, self._firsts[0], self._waiting, self.slowdown)
-        self._highest = self._outlook.highest_level(self._on_overload)
 
     @property
     def n_waiting(self) -> int:
@@ -159,7 +158,7 @@ class Scheduler:
             self._outlook,
             busy_ms=self._lanes.busy_ms(now_ms),
             slowdown=self.slowdown.overall,
-            highest=self._highest,
+            highest=self._outlook.highest,
         )
 
     def _admit(self, now_ms: float, commands: list[Command]) -> None:
@@ -174,10 +173,9 @@ class Scheduler:
         """When to poll again if nothing happens; infinite for never."""
         if self._pending:
             return -inf
-        wakeup_ms = self._waiting.earliest_ms - self._admission.least_ms + 2.0 * _LATER_MS
-        for item in self._strict:
-            wakeup_ms = min(wakeup_ms, item.deadline_ms)
-        return wakeup_ms
+        wakeup_ms = self._waiting.earliest_fresh_ms - self._admission.least_ms
+        wakeup_ms = min(wakeup_ms, self._next_end_ms if len(self._waiting) else inf) + 2.0 * _LATER_MS
+        return min([wakeup_ms, *(item.deadline_ms for item in self._strict)])
 
     def _arrive(self, event: Arrived, now_ms: float) -> None:
         self._n_arrived += 1
@@ -239,10 +237,15 @@ class Scheduler:
         """Requests end that are done, or that cannot go on in time once a lane is free."""
         start_ms, fastest_ms = self._lanes.start_ms(now_ms), self._admission.least_ms
         ended: list[tuple[Item, str, str]] = []
+        self._next_end_ms = inf
         for item in self._waiting:
             if item.evidence_set:
-                if self._action(item, start_ms) == STOP_BYTE:
+                action = self._action(item, start_ms)
+                if action == STOP_BYTE:
                     ended.append((item, "", ""))
+                    continue
+                needed_ms = self._outlook.times.upper_ms[action][1] * self.slowdown.stretch
+                self._next_end_ms = min(self._next_end_ms, item.deadline_ms - needed_ms)
             elif item.failed and self._action(item, start_ms) == STOP_BYTE:
                 ended.append((item, "failed", "every stage that it could start with failed"))
             elif start_ms + fastest_ms > item.deadline_ms + _LATER_MS:

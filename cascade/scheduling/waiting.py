@@ -32,6 +32,8 @@ class Item:
         Items of a class are served in the order of these: deadline, arrival.
     evidence_set, confidence, bin
         What has been said about it, and where that lies among the policy's bins.
+    came_with : int
+        Bit mask of the stages that had run for it before it arrived.
     failed : int
         Bit mask of stages that failed for it.
     least_level : int
@@ -47,6 +49,7 @@ class Item:
     __slots__ = (
         "arrived_ms",
         "bin",
+        "came_with",
         "confidence",
         "deadline_ms",
         "evidence_set",
@@ -66,7 +69,7 @@ class Item:
         self.request, self.outlook = event.request, outlook
         self.arrived_ms, self.deadline_ms = now_ms, deadline_ms
         self.priority: Priority = event.priority
-        self.is_strict = event.is_strict
+        self.is_strict, self.came_with = event.is_strict, event.evidence_set
         self.order = (deadline_ms, number)
         # Multiples of the golden ratio spread evenly over [0, 1) from the first one on.
         self.share = number * _GOLDEN % 1.0
@@ -79,7 +82,7 @@ class Item:
         """Whether it would run another stage had it not waited, nor shared a lane with others."""
         times, spent_ms = self.outlook.times, 0.0
         for j in range(times.n_stages):
-            if self.evidence_set >> j & 1:
+            if (self.evidence_set & ~self.came_with) >> j & 1:
                 spent_ms += times.mean_ms[j][1]
         left_ms = self.deadline_ms - self.arrived_ms - spent_ms
         lookup = self.outlook.lookup(self.least_level)
@@ -113,6 +116,11 @@ class Waiting:
     def earliest_ms(self) -> float:
         """The earliest deadline; infinite if nothing waits."""
         return min((items[0].deadline_ms for items in self._items if items), default=inf)
+
+    @property
+    def earliest_fresh_ms(self) -> float:
+        """The earliest deadline of those for which nothing has run; infinite if there is none."""
+        return min((deadlines[0] for deadlines in self._fresh if deadlines), default=inf)
 
     @property
     def n_fresh(self) -> int:

@@ -21,10 +21,10 @@ def random_queue(rng, n):
 
 
 def plain_need(runs, sets, bins, left_ms, lines, rate, level):
-    """Of arrivals, and of the first one, two, three, ... of the queue: the worst."""
+    """Of arrivals, and of the first two, three, four, ... of the queue: the worst."""
     batch, per_row_ms, fixed_ms, each_ms, _ = lines
     needs = [rate * float(runs[level, 0, 0].astype(float) @ per_row_ms)]
-    for n in range(1, len(sets) + 1):
+    for n in range(2, len(sets) + 1):
         rows = sum(runs[level, sets[i], bins[i]].astype(float) for i in range(n))
         took_ms = sum(math.ceil(rows[j] / batch[j] - 1e-6) * fixed_ms[j] + rows[j] * each_ms[j] for j in range(K))
         needs.append(took_ms / left_ms[n - 1])
