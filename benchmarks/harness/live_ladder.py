@@ -82,9 +82,11 @@ def by_hand(
     """A fixed chain of some of the networks; a single one answers everything."""
     chosen = [*which]
     names = tuple([stages[j].name for j in which])
+    others = {stage.name for stage in stages} - {*names}
     table = replace(
         service,
         stages=names,
+        stamp={key: value for key, value in (service.stamp or {}).items() if key.partition(":")[2] not in others},
         mean_ms=service.mean_ms[chosen],
         quantile_ms=service.quantile_ms[:, chosen],
         costs=service.costs[chosen],
