@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from cascade.core.service import ServiceTable
     from cascade.errors import (
         BudgetTooSmall,
+        CacheKeyError,
         CascadeError,
         CascadeWarning,
         ConfigurationError,
@@ -80,6 +81,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BudgetTooSmall",
+    "CacheKeyError",
     "CascadeError",
     "CascadeWarning",
     "Certificate",

@@ -16,6 +16,7 @@
     │   ├── NotFinite                        NaN or infinity where a number is needed
     │   ├── EmptyBatch                       no rows
     │   ├── LabelMismatch                    labels outside the columns of the scores
+    │   ├── CacheKeyError (TypeError)        an input that the result cache cannot tell from others
     │   ├── UnknownRequest (LookupError)     no request of this id was answered
     │   ├── NotCertifiable                   the data do not prove the promise
     │   └── ReusedData                       rows that were fitted on are to prove something
@@ -94,6 +95,10 @@ class EmptyBatch(DataError):
 
 class LabelMismatch(DataError):
     """Labels do not fit the columns of the scores."""
+
+
+class CacheKeyError(DataError, TypeError):
+    """The result cache has no key for an input, which is answered without the cache."""
 
 
 class UnknownRequest(DataError, LookupError):

@@ -1,0 +1,268 @@
+"""The public `ResultCache`: what stages said about equal inputs, kept and shared; it wires keys, store and flights together.
+
+Decides nothing about requests: whoever asks looks up, runs what is missing, and hands in what the stages said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from secrets import token_bytes
+from sys import intern
+from threading import RLock
+from typing import Any
+
+from cascade.caching.entries import NOTHING, Entry, Said, private
+from cascade.caching.flight import Flights, Join, Lead
+from cascade.caching.keys import SEED_BYTES, Key, KeyMaker, Scope, scope_of
+from cascade.caching.stats import CacheStats
+from cascade.caching.store import Store
+from cascade.clock import Clock, MonotonicClock
+from cascade.errors import CacheKeyError
+
+_MAX_VOIDED = 1024
+_MAX_SCOPES = 1024
+
+
+class ResultCache:
+    """What the stages said about inputs, so that equal inputs are answered from it.
+
+    Parameters
+    ----------
+    max_bytes : int
+        The entries, with all that keeping them takes, never take more.
+    ttl_ms : float, optional
+        Age from which on an entry is not served; by default there is none.
+    namespace : str
+        Nothing of one namespace is served to another, such as a tenant.
+    key : callable, optional
+        Input in, a str, bytes, number or tuple of these out: inputs of equal keys are the same to the cache. By default all
+        bytes of an input count.
+    compare_up_to : int
+        Inputs of at most this many bytes are kept and compared. Larger ones are told apart by a keyed blake2b of 256 bits, where
+        two of n inputs coincide with a probability of at most n**2 / 2**257.
+    on_device : {"copy", "refuse"}
+        Whether tensors on another device are copied to the CPU to be hashed, or answered without the cache.
+    clock : Clock, optional
+
+    Raises
+    ------
+    ConfigurationError
+        If a bound or the time to live is negative, or another argument cannot work.
+
+    Notes
+    -----
+    Safe to use from many threads, from signal handlers and from within stages. May be shared by several predictors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> cache = ResultCache(max_bytes=1 << 20)
+    >>> key = cache.key("a question")
+    >>> cache.remember(key, {"small": np.array([0.9, 0.1])})
+    True
+    >>> cache.look(cache.key("a question"))["small"].tolist()
+    [0.9, 0.1]
+    >>> cache.look(cache.key("another one"))
+    mappingproxy({})
+    >>> cache.stats().hits, cache.stats().misses
+    (1, 1)
+    """
+
+    def __init__(
+        self,
+        max_bytes: int = 64 << 20,
+        ttl_ms: float | None = None,
+        namespace: str = "",
+        key: Callable[[Any], Any] | None = None,
+        *,
+        compare_up_to: int = 1 << 20,
+        on_device: str = "copy",
+        clock: Clock | None = None,
+    ) -> None:
+        self._clock = clock or MonotonicClock()
+        self._namespace, self._keys = namespace, KeyMaker(token_bytes(SEED_BYTES), compare_up_to, on_device, key)
+        self._store = Store(max_bytes, ttl_ms, self._clock.now_ms)
+        self.flights = Flights(self._keys.is_unchanged)
+        self._scopes: dict[tuple[str, str], Scope] = {}
+        self._scope = self.scope()
+        # Time counted in invalidations: when each namespace was last declared void, and below which epoch all are.
+        self._epoch, self._floor, self._voided = 0, 0, dict[str, int]()
+        self._voiding = RLock()
+
+    def scope(self, namespace: str | None = None, version: str = "") -> Scope:
+        """Whom keys belong to.
+
+        Parameters
+        ----------
+        namespace : str, optional
+            By default the cache's own.
+        version : str
+            Of all that happens to an input before the first stage: a fingerprint of ``preprocess``, say.
+        """
+        name = (self._namespace if namespace is None else namespace, version)
+        scope = self._scopes.get(name)
+        if scope is None:
+            if len(self._scopes) >= _MAX_SCOPES:
+                self._scopes.clear()
+            scope = self._scopes.setdefault(name, scope_of(*name))
+        return scope
+
+    def key(self, x: Any, scope: Scope | None = None) -> Key:
+        """The key of an input.
+
+        Raises
+        ------
+        CacheKeyError
+            If it has none: its request is to be answered without the cache. That is counted.
+        """
+        of = self._scope if scope is None else scope
+        # The epoch first: a key made while its namespace is declared void counts as made before.
+        since = self._epoch, self._voided.get(of.namespace, self._floor)
+        try:
+            return self._keys.key(x, of, since)
+        except CacheKeyError:
+            with self._store.lock:
+                self._store.counts.unkeyed += 1
+            raise
+
+    def look(self, key: Key) -> Said:
+        """What is known about this input, by source; empty where nothing is. Counts as a hit or as a miss."""
+        entry = self._store.get(key.token, key.valid_from)
+        if entry is None:
+            return NOTHING
+        if entry.stored == key.parts:
+            return entry.said
+        self._recount("hits", "misses")
+        return NOTHING
+
+    def enter(self, key: Key, *, runs_here: bool = True) -> Lead | Join:
+        """Lead the computation for an input, or join the one in progress; to be asked once `look` has said too little.
+
+        Parameters
+        ----------
+        key : Key
+        runs_here : bool
+            Whether the calling thread itself runs the stages if it leads, so that it must not wait for anybody meanwhile.
+
+        Returns
+        -------
+        Lead or Join
+            The ``said`` of a `Lead` is what became known since the look-up, if anything.
+        """
+        turn = self.flights.enter(key, runs_here=runs_here)
+        if isinstance(turn, Lead):
+            # Somebody may have landed between the look-up and now.
+            entry = self._store.peek(key.token, key.valid_from)
+            if entry is not None and entry.stored == key.parts:
+                turn.said = entry.said
+        return turn
+
+    def settle(self, lead: Lead, ran: Said) -> None:
+        """Keep what was found out, and wake who waits for it.
+
+        Parameters
+        ----------
+        lead : Lead
+        ran : mapping from str to value
+            By source, what the stages said that ran now; what was known before keeps its age.
+        """
+        fresh = _private(ran)
+        if self._keep(lead.key, fresh):
+            lead.land({**fresh, **lead.said} if lead.said else fresh)
+        else:
+            lead.fail()
+
+    def remember(self, key: Key, said: Said) -> bool:
+        """Keep what stages said about an input, beside what is known already.
+
+        Parameters
+        ----------
+        key : Key
+        said : mapping from str to value
+            By source: arrays, tensors, plain values, or tuples, lists and dicts of these. Copied.
+
+        Returns
+        -------
+        bool
+            False if the input was changed since the key was made: what was said may be about another one, and is not kept.
+        """
+        return self._keep(key, _private(said))
+
+    def _keep(self, key: Key, fresh: dict[str, Any]) -> bool:
+        parts = self._keys.copied(key)
+        if parts is None:
+            with self._store.lock:
+                self._store.counts.declined += 1
+            return False
+        if not fresh:
+            return True
+        token, valid_from, store = key.token, key.valid_from, self._store
+        entry = Entry(token, parts, fresh, born_ms=self._clock.now_ms(), epoch=key.epoch)
+        current, grown = None, entry
+        while not store.swap(token, grown, current, valid_from):
+            current = store.peek(token, valid_from)
+            if current is None or current.stored != parts:
+                grown = entry
+            elif current.epoch > key.epoch or current.said.keys() >= fresh.keys():
+                # Known already, or by somebody who asked after an invalidation that this request came before.
+                break
+            else:
+                grown = current.joined(token, fresh)
+        return True
+
+    def count_upgrade(self) -> None:
+        """A look-up that found something went on from it."""
+        self._recount("hits", "upgrades")
+
+    def count_join(self, *, found: bool) -> None:
+        """A look-up ended with what another request found out; ``found`` says whether it had found something itself."""
+        self._recount("hits" if found else "misses", "joins")
+
+    def _recount(self, was: str, now: str) -> None:
+        counts = self._store.counts
+        with self._store.lock:
+            setattr(counts, was, getattr(counts, was) - 1)
+            setattr(counts, now, getattr(counts, now) + 1)
+
+    def clear(self) -> None:
+        """Forget everything; what requests in progress find out is not kept for later ones."""
+        with self._voiding:
+            self._epoch += 1
+            self._floor = self._epoch
+            self._voided.clear()
+        self._store.clear()
+
+    def invalidate(self, namespace: str | None = None) -> None:
+        """Forget one namespace; what its requests in progress find out is not served to requests made from now on.
+
+        Parameters
+        ----------
+        namespace : str, optional
+            By default the cache's own.
+        """
+        of = self._namespace if namespace is None else namespace
+        with self._voiding:
+            self._epoch += 1
+            self._voided[of] = self._epoch
+            if len(self._voided) > _MAX_VOIDED:
+                # The namespace that was declared void the longest ago no longer has a date of its own: all go by it.
+                oldest = min(self._voided, key=self._voided.__getitem__)
+                self._floor = self._voided.pop(oldest)
+            before = self._epoch
+        self._store.drop(scope_of(of, "").tenant, before)
+
+    def stats(self) -> CacheStats:
+        """What the cache has done, all of one instant."""
+        counts, entries, n_bytes = self._store.purge()
+        return CacheStats(**asdict(counts), entries=entries, bytes=n_bytes, max_bytes=self._store.max_bytes)
+
+    def renew(self) -> None:
+        """Be usable in a process that was just forked."""
+        self._voiding = RLock()
+        self.flights.renew()
+        self._store.renew()
+
+
+def _private(said: Said) -> dict[str, Any]:
+    return {intern(source): private(value) for source, value in said.items()}
