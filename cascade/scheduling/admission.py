@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 
 import numpy as np
 
@@ -23,6 +25,7 @@ _KEPT = 64
 """Budgets of the latest arrivals that stand for all."""
 _MOST_SERVED = 0.97
 """Share of the arrivals from which on all of them count as served."""
+_MOST_TAKEN = 0.95
 _PATIENCE = 0.5
 """Share of its time after which a request is not refused any more."""
 _BUSY = 0.65
@@ -46,6 +49,7 @@ class Admission:
         self._profiled_ms: FloatArray = times.means[stage]
         self._stage, self._slowdown = stage, slowdown
         self._budgets: deque[float] = deque(maxlen=_KEPT)
+        self._priorities: deque[Priority] = deque(maxlen=_KEPT)
         self.refresh()
 
     def refresh(self) -> None:
@@ -57,9 +61,10 @@ class Admission:
         """What the fastest stage takes for one request in the mean: with less time left nobody starts."""
         return float(self._profiled_ms[1]) * self._factor
 
-    def arrived(self, budget_ms: float) -> None:
-        """Take note of a budget."""
+    def arrived(self, budget_ms: float, priority: Priority = Priority.NORMAL) -> None:
+        """Take note of a budget and a class."""
         self._budgets.append(budget_ms)
+        self._priorities.append(priority)
 
     def is_possible(self, item: Item, free_ms: Sequence[float]) -> bool:
         """Whether a fresh request can be served at all, if it goes first."""
@@ -82,23 +87,37 @@ class Admission:
         items = self._waiting.fresh()
         if not any(not item.is_admitted for item in items):
             return []
-        n, deadlines = len(items), np.array([item.deadline_ms for item in items])
-        kept, n_first, first_ms = np.ones(n, np.bool_), n, min(free_ms)
-        if n > self._limit or first_ms + self._upper[n] > deadlines.min():
-            # Promises hold against whoever is of the same class or a lower one.
-            highest = min(item.priority for item in items if not item.is_admitted)
-            admitted = np.array([item.is_admitted and item.priority <= highest for item in items])
-            worth = self._worth(rate_per_ms, utilisation, len(free_ms))
-            n_first = best_plan(deadlines, admitted, np.array(free_ms), self._upper.array(), worth, kept)
+        n, n_first, first_ms = len(items), len(items), min(free_ms)
+        kept = set(items)
+        if n > self._limit or first_ms + self._upper[n] > min([item.deadline_ms for item in items]):
+            kept, n_first = self._planned(items, free_ms, rate_per_ms, utilisation)
         again_ms, refused = first_ms + self._upper[n_first], []
-        for item, stays in zip(items, kept.tolist(), strict=True):
+        for item in items:
             if item.is_admitted:
                 continue
-            if not stays:
+            if item not in kept:
                 refused.append(item)
             elif again_ms > item.arrived_ms + _PATIENCE * (item.deadline_ms - item.arrived_ms):
                 item.is_admitted = True
         return refused
+
+    def _planned(
+        self, items: Sequence[Item], free_ms: Sequence[float], rate_per_ms: float, utilisation: float
+    ) -> tuple[set[Item], int]:
+        """Who can be served, class by class, so that no lower class stands in the way of a higher one; the first batch's size."""
+        worth, upper_ms = self._worth(rate_per_ms, utilisation, len(free_ms)), self._upper.array()
+        served: list[Item] = []
+        n_first = 0
+        for priority, own in groupby(items, key=attrgetter("priority")):
+            # Part of the time will go to requests of higher classes that are still to come.
+            slower_ms = upper_ms / (1.0 - self._taken(priority, rate_per_ms / len(free_ms)))
+            fixed, wanted = len(served), [*served, *own]
+            deadlines = np.array([item.deadline_ms for item in wanted])
+            admitted = np.array([i < fixed or item.is_admitted for i, item in enumerate(wanted)])
+            kept = np.empty(len(wanted), np.bool_)
+            n_first = best_plan(deadlines, admitted, np.array(free_ms), slower_ms, worth, kept)
+            served = [item for i, item in enumerate(wanted) if kept[i] or i < fixed]
+        return set(served), max(n_first, 1)
 
     def stays_served(self, lowest: Priority, free_ms: Sequence[float]) -> bool:
         """Whether the fresh requests of this class and higher ones can be served by lanes that are free at these instants."""
@@ -109,6 +128,14 @@ class Admission:
         kept, nobody = np.empty(len(deadlines), np.bool_), np.zeros(len(deadlines), np.bool_)
         n_kept, _, _ = plan_in_time(deadlines, nobody, np.array(free_ms), self._upper.array(), 1, kept)
         return bool(n_kept == len(deadlines))
+
+    def _taken(self, priority: Priority, rate_per_ms: float) -> float:
+        """Share of a lane's time that requests of higher classes take in full batches, as arrivals of late go on."""
+        if priority is Priority.INTERACTIVE:
+            return 0.0
+        higher = sum([one < priority for one in self._priorities]) / max(len(self._priorities), 1)
+        each_ms = float(self._profiled_ms[-1]) * self._factor / self._limit
+        return min(higher * rate_per_ms * each_ms, _MOST_TAKEN)
 
     def _worth(self, rate_per_ms: float, utilisation: float, n_lanes: int) -> float:
         """Requests that a millisecond of a lane is worth: what it serves at best where not all can be served, else nothing.

@@ -175,18 +175,21 @@ class Utilisation:
     Parameters
     ----------
     n_lanes : int
-
-    Attributes
-    ----------
-    share : float
-        In [0, 1].
     """
 
     def __init__(self, n_lanes: int) -> None:
-        self._n_lanes, self._last_ms, self.share = n_lanes, 0.0, 0.0
+        self._n_lanes, self._last_ms = n_lanes, 0.0
+        self._busy_ms = self._passed_ms = 0.0
+
+    @property
+    def share(self) -> float:
+        """In [0, 1]; 0 before the first run."""
+        return min(self._busy_ms / (self._passed_ms * self._n_lanes), 1.0) if self._passed_ms else 0.0
 
     def ran(self, service_ms: float, now_ms: float) -> None:
         """A run that took so long has ended."""
-        kept, new = exp((self._last_ms - now_ms) / _REMEMBERED_MS), 1.0 - exp(-service_ms / _REMEMBERED_MS)
-        self.share = min(kept * self.share + new / self._n_lanes, 1.0)
+        passed_ms = now_ms - self._last_ms if self._passed_ms else service_ms
+        kept = exp(-passed_ms / _REMEMBERED_MS)
+        self._busy_ms = kept * self._busy_ms + _REMEMBERED_MS * (1.0 - exp(-service_ms / _REMEMBERED_MS))
+        self._passed_ms = kept * self._passed_ms + _REMEMBERED_MS * (1.0 - kept)
         self._last_ms = now_ms

@@ -182,7 +182,7 @@ class Scheduler:
         deadline_ms = event.deadline_ms - self.guard_ms if event.is_strict else event.deadline_ms
         item = Item(event, deadline_ms, now_ms, self._n_arrived, self._outlook)
         self._price.arrived(now_ms, deadline_ms - now_ms)
-        self._admission.arrived(deadline_ms - now_ms)
+        self._admission.arrived(deadline_ms - now_ms, event.priority)
         if event.evidence_set:
             item.learn(event.evidence_set, event.confidence)
         why = self._why_not(item, now_ms)
