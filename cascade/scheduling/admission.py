@@ -17,7 +17,7 @@ import numpy as np
 from cascade.core.load_kernels import best_plan, plan_in_time
 from cascade.core.records import FloatArray
 from cascade.scheduling.messages import Priority
-from cascade.scheduling.service_times import Times
+from cascade.scheduling.outlook import Outlook
 from cascade.scheduling.slowdown import SlowDown
 from cascade.scheduling.waiting import Item, Waiting
 
@@ -37,16 +37,18 @@ class Admission:
 
     Parameters
     ----------
-    times : Times
+    outlook : Outlook
     stage : int
         The fastest of those that may run first.
     waiting : Waiting
     slowdown : SlowDown
     """
 
-    def __init__(self, times: Times, stage: int, waiting: Waiting, slowdown: SlowDown) -> None:
-        self._waiting, self._limit = waiting, times.max_batch
-        self._profiled_ms: FloatArray = times.means[stage]
+    def __init__(self, outlook: Outlook, stage: int, waiting: Waiting, slowdown: SlowDown) -> None:
+        self._waiting, self._limit = waiting, outlook.times.max_batch
+        self._profiled_ms: FloatArray = outlook.times.means[stage]
+        # Where answers must stay within a guarantee, a promise takes the whole certified path, not one fast stage.
+        self._work = max(outlook.work(stage), 1.0) if outlook.sheds else 1.0
         self._stage, self._slowdown = stage, slowdown
         self._budgets: deque[float] = deque(maxlen=_KEPT)
         self._priorities: deque[Priority] = deque(maxlen=_KEPT)
@@ -89,7 +91,7 @@ class Admission:
             return []
         n, n_first, first_ms = len(items), len(items), min(free_ms)
         kept = set(items)
-        if n > self._limit or first_ms + self._upper[n] > min([item.deadline_ms for item in items]):
+        if n > self._limit or first_ms + self._work * self._upper[n] > min([item.deadline_ms for item in items]):
             kept, n_first = self._planned(items, free_ms, rate_per_ms, utilisation)
         again_ms, refused = first_ms + self._upper[n_first], []
         for item in items:
@@ -105,7 +107,7 @@ class Admission:
         self, items: Sequence[Item], free_ms: Sequence[float], rate_per_ms: float, utilisation: float
     ) -> tuple[set[Item], int]:
         """Who can be served, class by class, so that no lower class stands in the way of a higher one; the first batch's size."""
-        worth, upper_ms = self._worth(rate_per_ms, utilisation, len(free_ms)), self._upper.array()
+        worth, upper_ms = self._worth(rate_per_ms, utilisation, len(free_ms)), self._upper.array() * self._work
         served: list[Item] = []
         n_first = 0
         for priority, own in groupby(items, key=attrgetter("priority")):

@@ -40,10 +40,16 @@ class Outlook:
         ``[set][bin]``: time of the further runs at the lowest price, each by itself.
     highest : int
         Index of the highest price that its requests may pay.
+    sheds : bool
+        Whether requests are given up that would leave the policy's guarantee.
+    least_ms : float
+        Time left below which a fresh request would; minus infinity where none is given up.
     """
 
     def __init__(self, policy: Policy, max_batch: int, on_overload: str = "degrade") -> None:
-        self.policy = policy
+        self.policy, guarantee = policy, policy.guarantee
+        self.sheds = guarantee is not None and on_overload == "shed"
+        self.least_ms = guarantee.min_budget_ms if guarantee is not None and self.sheds else -np.inf
         self.times = Times(policy.service, policy.level, max_batch)
         if policy.statistics is None:
             self.prices: FloatArray = np.zeros(1)
@@ -65,6 +71,11 @@ class Outlook:
         self._budget_edges[0] = -np.inf
         unloaded = [policy.unloaded_price(float(edge)) * (1.0 - 1e-12) for edge in decisions.time_edges_ms]
         self._unloaded = np.searchsorted(self.prices, unloaded).tolist()
+
+    def work(self, stage: int) -> float:
+        """Time that a fresh request takes in full batches at the highest price, as a multiple of one run of a stage."""
+        each_ms = self.times.means[:, -1]
+        return float(self.runs[self.highest, 0, 0] @ each_ms / each_ms[stage]) if each_ms[stage] else 1.0
 
     def _sum_up(self) -> None:
         least, times = self.runs[0].astype(np.float64), self.times

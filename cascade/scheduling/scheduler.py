@@ -88,8 +88,7 @@ class Scheduler:
         check_overload(on_overload)
         self._on_overload, self.guard_ms = on_overload, guard_ms
         self._price, self._use = LoadPrice(n_lanes, headroom), Utilisation(n_lanes)
-        self._lanes = Lanes(n_lanes)
-        self._waiting = Waiting()
+        self._lanes, self._waiting = Lanes(n_lanes), Waiting()
         self._alive: dict[int, Item] = {}
         self._strict: set[Item] = set()
         self._pending: list[Command] = []
@@ -105,7 +104,7 @@ class Scheduler:
         self._outlook = Outlook(policy, self._limits.max_batch, self._on_overload)
         firsts = [j for j, before in enumerate(policy.requires) if before < 0]
         self._firsts = sorted(firsts, key=lambda j: self._outlook.times.upper_ms[j][1])
-        self._admission = Admission(self._outlook.times, self._firsts[0], self._waiting, self.slowdown)
+        self._admission = Admission(self._outlook, self._firsts[0], self._waiting, self.slowdown)
 
     @property
     def n_waiting(self) -> int:
@@ -211,6 +210,7 @@ class Scheduler:
         for item, confidence in zip(items, event.confidences, strict=True):
             if not item.has_ended:
                 item.learn(item.evidence_set | 1 << stage, confidence)
+                item.least_ms -= item.outlook.times.upper_ms[stage][1]
                 self._waiting.add(item)
 
     def _fault(self, event: Faulted) -> None:
@@ -221,8 +221,7 @@ class Scheduler:
                 self._waiting.add(item)
 
     def _cancel(self, event: Cancelled) -> None:
-        item = self._alive.get(event.request)
-        if item is not None:
+        if (item := self._alive.get(event.request)) is not None:
             self._waiting.remove(item)
             self._end(item)
 
@@ -239,9 +238,10 @@ class Scheduler:
         ended: list[tuple[Item, str, str]] = []
         self._next_end_ms = inf
         for item in self._waiting:
-            if item.evidence_set:
-                action = self._action(item, start_ms)
-                if action == STOP_BYTE:
+            if item.deadline_ms - start_ms < item.least_ms - _LATER_MS:
+                ended.append((item, "shed", "no path within the guarantee fits any more"))
+            elif item.evidence_set:
+                if (action := self._action(item, start_ms)) == STOP_BYTE:
                     ended.append((item, "", ""))
                     continue
                 needed_ms = self._outlook.times.upper_ms[action][1] * self.slowdown.stretch
@@ -255,10 +255,9 @@ class Scheduler:
             self._conclude(item, reason, why, commands)
 
     def _conclude(self, item: Item, reason: str, why: str, commands: list[Command]) -> None:
-        """Answer from the evidence there is; refuse without any."""
-        if item.evidence_set:
-            is_degraded = item.failed > 0 or item.would_go_on()
-            commands.append(Answer(item.request, item.evidence_set, is_degraded))
+        """Answer from the evidence there is; refuse without any, or where that is not enough."""
+        if item.evidence_set and reason != "shed":
+            commands.append(Answer(item.request, item.evidence_set, item.failed > 0 or item.would_go_on()))
         else:
             commands.append(Refuse(item.request, reason, why))
         self._end(item)
@@ -274,7 +273,8 @@ class Scheduler:
         stage, lowest = actions[0], items[0].priority
         together = [item for item, action in zip(items, actions, strict=True) if action == stage]
         run = self._start(number, lane, stage, together, now_ms)
-        if stage != self._firsts[0] and not self._admission.stays_served(lowest, self._lanes.free_by_ms(now_ms)):
+        is_final = self._outlook.sheds or stage == self._firsts[0]
+        if not is_final and not self._admission.stays_served(lowest, self._lanes.free_by_ms(now_ms)):
             # What was admitted comes before accuracy: the run is taken back, and the fastest stage serves the fresh ones.
             fastest = self._firsts[0]
             fresh = [item for item in items if not (item.evidence_set or item.failed >> fastest & 1)]
@@ -291,8 +291,8 @@ class Scheduler:
             self._waiting.remove(item)
         took_ms = self._outlook.times.mean_ms[stage][len(batch)] * self.slowdown.factor(number, stage)
         lane.start(stage, batch, now_ms + took_ms, now_ms + upper_ms[len(batch)])
-        price = float(batch[0].outlook.prices[level_of(batch[0], self.load)])
-        return Run(number, stage, tuple([item.request for item in batch]), price, closed_by)
+        price, requests = float(batch[0].outlook.prices[level_of(batch[0], self.load)]), [one.request for one in batch]
+        return Run(number, stage, tuple(requests), price, closed_by)
 
     def _end(self, item: Item) -> None:
         item.has_ended = True

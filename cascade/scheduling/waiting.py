@@ -38,6 +38,8 @@ class Item:
         Bit mask of stages that failed for it.
     least_level : int
         Index of the price it pays without load.
+    least_ms : float
+        Time left below which it would leave the guarantee that it was promised.
     share : float
         In [0, 1): requests below a share of it take the cheaper of two neighbouring prices.
     is_admitted : bool
@@ -58,6 +60,7 @@ class Item:
         "is_admitted",
         "is_strict",
         "least_level",
+        "least_ms",
         "order",
         "outlook",
         "priority",
@@ -74,7 +77,7 @@ class Item:
         # Multiples of the golden ratio spread evenly over [0, 1) from the first one on.
         self.share = number * _GOLDEN % 1.0
         self.evidence_set = self.bin = self.failed = 0
-        self.confidence = 0.0
+        self.confidence, self.least_ms = 0.0, outlook.least_ms
         self.least_level = outlook.unloaded_level(deadline_ms - now_ms)
         self.has_ended = self.is_admitted = False
 

@@ -1,5 +1,7 @@
 """Who is promised an answer: the small stage, the fastest, takes at most 3, 4.5, 6, 7.5, ... for 1, 2, 3, 4, ... requests."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from cascade.scheduling.admission import Admission
@@ -13,7 +15,7 @@ class Asked:
 
     def __init__(self, times, item):
         self.waiting, self.slowdown, self.item, self.n = Waiting(), SlowDown(times, 1), item, 0
-        self.admission = Admission(times, 0, self.waiting, self.slowdown)
+        self.admission = Admission(SimpleNamespace(times=times, sheds=False), 0, self.waiting, self.slowdown)
 
     def comes(self, *deadlines_ms, is_admitted=False, **given):
         for deadline_ms in deadlines_ms:

@@ -11,8 +11,9 @@ from cascade.core.guarantee import Guarantee
 from cascade.core.induction import Statistics
 from cascade.core.policy import Policy
 from cascade.scheduling.load import IDLE, Load
-from cascade.scheduling.messages import Priority, Refuse
+from cascade.scheduling.messages import Answer, Priority, Refuse, Run
 from cascade.simulation import workloads
+from cascade.simulation.figures import Ending
 from cascade.simulation.recorded import Recorded
 from cascade.simulation.service_times import SlowDown
 from cascade.simulation.workloads import Workload
@@ -260,3 +261,22 @@ def test_every_lane_is_followed_by_itself(driven, pair):
         one.ends(50.0 * k + 6.0, SURE, lane=1, service_ms=6.0)
     assert one.scheduler.slowdown.factor(0, SMALL) == pytest.approx(1.0, rel=0.05)
     assert one.scheduler.slowdown.factor(1, SMALL) == pytest.approx(3.0, rel=0.05)
+
+
+def test_under_shed_every_answer_keeps_the_guarantee_and_the_others_are_given_up(parts, served, fresh_outcomes):
+    certificate = control_risk(parts.policy, fresh_outcomes, max_risk=0.1, delta=0.1, risk="drop")
+    guarantee, upper_ms = certificate.policy.guarantee, parts.upper_ms
+    workload = workloads.poisson(900.0, 1500.0, budget_ms=40.0, n_items=900, seed=2)
+    recording, report = served(workload, policy=certificate.policy, on_overload="shed")
+    deadline_ms, ran = workload.arrival_ms + workload.budget_ms, {}
+    for now_ms, command in recording.commands:
+        if isinstance(command, Run):
+            for i in command.requests:
+                least_ms = guarantee.min_budget_ms - sum(upper_ms[j, 1] for j in ran.get(i, ()))
+                assert deadline_ms[i] - now_ms >= least_ms - 1e-5
+                ran[i] = (*ran.get(i, ()), command.stage)
+        elif isinstance(command, Answer):
+            least_ms = guarantee.min_budget_ms - sum(upper_ms[j, 1] for j in ran[command.request])
+            assert deadline_ms[command.request] - now_ms >= least_ms - 1e-5
+    assert (report.ending == Ending.SHED).any()
+    assert report.is_answered.any()
