@@ -183,3 +183,11 @@ def best_plan(deadlines_ms: Any, is_admitted: Any, free_ms: Any, upper_ms: Any, 
             best, chosen = n_kept - worth * took, least
         least *= 2
     return plan_in_time(deadlines_ms, is_admitted.copy(), free_ms, upper_ms, chosen, is_kept)[2]
+
+
+def compile_load_kernels() -> None:
+    """Compile them, or load what was compiled before, so that no request waits for that."""
+    none, one, free = np.zeros(0, np.int64), np.ones(2), np.zeros(1)
+    load_level(np.zeros((1, 2, 1, 1), np.float32), none, none, np.zeros(0), np.ones((5, 1)), 0.0, 0)
+    best_plan(one, np.zeros(2, np.bool_), free, one, 0.0, np.zeros(2, np.bool_))
+    plan_in_time(one, np.zeros(2, np.bool_), free, one, 1, np.zeros(2, np.bool_))

@@ -9,6 +9,7 @@ from collections import deque
 from math import inf
 
 from cascade.core.guarantee import check_overload
+from cascade.core.load_kernels import compile_load_kernels
 from cascade.core.policy import Policy
 from cascade.core.table import STOP_BYTE
 from cascade.scheduling.admission import Admission
@@ -86,14 +87,14 @@ class Scheduler:
     ) -> None:
         self._limits = Limits(n_lanes, max_batch, max_waiting, headroom, background_share)
         check_overload(on_overload)
+        compile_load_kernels()
         self._on_overload, self.guard_ms = on_overload, guard_ms
         self._price, self._use = LoadPrice(n_lanes, headroom), Utilisation(n_lanes)
         self._lanes, self._waiting = Lanes(n_lanes), Waiting()
         self._alive: dict[int, Item] = {}
         self._strict: set[Item] = set()
         self._pending: list[Command] = []
-        self._turns = Turns(background_share)
-        self._n_arrived, self._next_end_ms = 0, inf
+        self._turns, self._n_arrived, self._next_end_ms = Turns(background_share), 0, inf
         self._log: deque[tuple[float, Command]] = deque(maxlen=_LOG)
         self.load: Load = IDLE
         self.slowdown = SlowDown(Times(policy.service, policy.level, max_batch), n_lanes)
@@ -134,8 +135,7 @@ class Scheduler:
     def poll(self, now_ms: float) -> list[Command]:
         """What to do now."""
         commands, self._pending = self._pending, []
-        if self._strict:
-            self._answer_strict(now_ms, commands)
+        self._answer_strict(now_ms, commands)
         if len(self._waiting):
             if any(lane.is_idle for lane in self._lanes):
                 self._admit(now_ms, commands)

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from cascade.calibration.risk import control_risk
+from cascade.core import load_kernels
 from cascade.core.guarantee import Guarantee
 from cascade.core.induction import Statistics
 from cascade.core.policy import Policy
 from cascade.scheduling.load import IDLE, Load
 from cascade.scheduling.messages import Answer, Priority, Refuse, Run
+from cascade.scheduling.scheduler import Scheduler
 from cascade.simulation import workloads
 from cascade.simulation.figures import Ending
 from cascade.simulation.recorded import Recorded
@@ -280,3 +282,12 @@ def test_under_shed_every_answer_keeps_the_guarantee_and_the_others_are_given_up
             assert deadline_ms[command.request] - now_ms >= least_ms - 1e-5
     assert (report.ending == Ending.SHED).any()
     assert report.is_answered.any()
+
+
+def test_no_request_waits_for_a_kernel_to_compile(parts, served):
+    kernels = (load_kernels.load_level, load_kernels.best_plan, load_kernels.plan_in_time)
+    Scheduler(parts.policy)
+    before = [list(kernel.signatures) for kernel in kernels]
+    served(workloads.poisson(3000.0, 300.0, budget_ms={12.0: 0.5, 40.0: 0.5}, n_items=900, seed=1))
+    assert all(before)
+    assert [kernel.signatures for kernel in kernels] == before
