@@ -63,7 +63,10 @@ def test_json_holds_all_terms(files, capsys):
 def test_rows_that_were_fitted_are_refused_and_nothing_is_saved(files, capsys):
     folder, words = files
     assert main(words(data="fitted.npz")) == 2
-    assert "error: expected rows that the policy was not fitted on, got 1000 of 1000 that are known" in capsys.readouterr().err
+    assert (
+        "error: expected rows that the policy was not fitted on, got 1000 of 1000 that are known"
+        in capsys.readouterr().err
+    )
     assert not (folder / "certified.json").exists()
 
 
