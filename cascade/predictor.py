@@ -28,6 +28,7 @@ from cascade.runtime.ready import ReadyPolicy
 from cascade.runtime.request import InputCheck, checked_terms, sample_inputs
 from cascade.runtime.serving import Server
 from cascade.runtime.starting import LaneSettings, engine_for
+from cascade.runtime.thread_counts import checked_threads
 from cascade.runtime.warming import run_first_requests
 from cascade.runtime.watch import drift_watcher_of
 from cascade.runtime.wiring import bound_policy, followed_policy, terms_under
@@ -60,8 +61,8 @@ class Predictor(Answering, Feedback, Lifetime):
         Of this policy; its certified policy is followed. Without ``service=`` that is done under the service times that were
         certified, if they hold here; under any others the guarantee is void.
     on_overload : {"degrade", "shed"}
-        At a load price above the certified one: follow it beyond the guarantee, or stay at the certified price and let
-        requests run out of time.
+        At a load price above the certified one: follow it beyond the guarantee, or keep to the guarantee and give up
+        requests that no path within it fits.
     threads : int or "leave"
         Intra-op threads of every thread that calls, set at its first call; BLAS pools are shared by the process.
         ``"leave"`` touches nothing.
@@ -148,12 +149,13 @@ class Predictor(Answering, Feedback, Lifetime):
             raise ConfigurationError(f"expected cache=None, got {cache!r}: this version has no result cache")
         followed = followed_policy(policy, certificate, stages)
         checked_terms(infeasible, abstain_below, on_overload)
+        checked_threads(threads)
+        settings = LaneSettings(lanes, max_batch, max_waiting, headroom, machine_share, on_overload)
         self._stages, self._threads, self._asked = tuple(stages), threads, (infeasible, abstain_below, on_overload)
         self._clock, self._counters = clock or MonotonicClock(), Counters()
         self._inputs = InputCheck(policy.inputs, check_finite)
         self._sample = sample_inputs(policy.inputs) if sample is None else sample
         timed = self._timed_here(followed, service)
-        settings = LaneSettings(lanes, max_batch, max_waiting, headroom, machine_share, on_overload)
         self._engine = engine_for(stages, timed, settings, threads=threads, clock=self._clock)
         audits = AuditSettings(audit_fraction, audit_capacity, audit_seed, audit_in_background)
         self._auditor = auditor_of(self._engine, self._counters, audits)

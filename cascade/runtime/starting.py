@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 from cascade.clock import Clock
@@ -15,7 +16,7 @@ from cascade.runtime.dispatcher import Resources
 from cascade.runtime.engine import Engine
 from cascade.runtime.lane import Lane
 from cascade.runtime.processes import watch
-from cascade.runtime.thread_counts import LEAVE_THREADS, ThreadCounts
+from cascade.runtime.thread_counts import ThreadCounts, checked_threads
 from cascade.scheduling.scheduler import Scheduler
 from cascade.stages.base import RunnableStage
 from cascade.telemetry.counters import Counters
@@ -28,7 +29,7 @@ class LaneSettings:
     Raises
     ------
     ConfigurationError
-        If the share of the machine is not in (0, 1].
+        If a count is not a whole number of at least 1, or the share of the machine is not in (0, 1].
     """
 
     lanes: int
@@ -39,6 +40,10 @@ class LaneSettings:
     on_overload: str
 
     def __post_init__(self) -> None:
+        for name in ("lanes", "max_batch", "max_waiting"):
+            count = getattr(self, name)
+            if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
+                raise ConfigurationError(f"expected {name} to be a whole number of at least 1, got {count!r}")
         if not 0.0 < self.machine_share <= 1.0:
             raise ConfigurationError(
                 f"expected machine_share in (0, 1], such as 1/4 for 4 processes, got {self.machine_share}"
@@ -65,7 +70,7 @@ def engine_for(
     ConfigurationError
         If a setting cannot work.
     """
-    counts = ThreadCounts(stages, LEAVE_THREADS if threads == "leave" else int(threads))
+    counts = ThreadCounts(stages, checked_threads(threads))
     new_scheduler = partial(
         Scheduler,
         n_lanes=settings.lanes,

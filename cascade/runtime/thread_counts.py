@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from numbers import Integral
 from threading import get_ident
+from typing import Any
 
+from cascade.errors import ConfigurationError
 from cascade.stages.base import RunnableStage
 
 LEAVE_THREADS = 0
+
+
+def checked_threads(threads: Any) -> int:
+    """The number of intra-op threads that was asked for; `LEAVE_THREADS` for ``"leave"``.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is neither that nor a whole number of at least 1.
+    """
+    if isinstance(threads, str) and threads == "leave":
+        return LEAVE_THREADS
+    if isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1:
+        raise ConfigurationError(f'expected threads to be "leave" or a whole number of at least 1, got {threads!r}')
+    return int(threads)
 
 
 class ThreadCounts:

@@ -1,7 +1,10 @@
 from threading import Thread
 
 import numpy as np
+import pytest
 
+from cascade.errors import ConfigurationError
+from cascade.predictor import Predictor
 from cascade.runtime.thread_counts import ThreadCounts
 from cascade.testing.fakes import FakeStage
 
@@ -37,3 +40,11 @@ def test_nothing_is_known_of_a_thread_whose_limit_failed():
         assert counts.known == {}
     else:
         raise AssertionError("expected the error of the stage")
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"), [("threads", "many"), ("threads", 0), ("threads", 1.5), ("lanes", 0), ("lanes", "two")]
+)
+def test_counts_that_are_none_are_refused_by_their_name(parts, stages, clock, keyword, value):
+    with pytest.raises(ConfigurationError, match=f"expected {keyword} to be .* got {value!r}"):
+        Predictor(stages, parts.policy, parts.service, clock=clock, **{keyword: value})
