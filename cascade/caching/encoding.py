@@ -215,7 +215,7 @@ def is_tensor(x: Any) -> bool:
 
 def _bytes_of(x: Any) -> Part:
     """A C-contiguous array of the same bytes, flat where NumPy would not hand out those of its dtype."""
-    contiguous = np.ascontiguousarray(x).reshape(x.shape)
-    if type(contiguous) is np.ndarray and is_plain(x.dtype):
+    contiguous = x if x.flags.c_contiguous else np.ascontiguousarray(x).reshape(x.shape)
+    if type(x) is np.ndarray and is_plain(x.dtype):
         return contiguous
     return contiguous.reshape(-1).view(np.ndarray).view(np.uint8) if x.dtype.itemsize else b""

@@ -25,7 +25,7 @@ NOTHING: Said = MappingProxyType({})
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), np.generic)
 # Bytes beside the contents: objects, what allocators round up to, and the tables of an entry's place, age and order as they grow by
 # doubling. Tests hold them against what is allocated.
-_PER_ENTRY = 960
+_PER_ENTRY = 864
 _PER_PART = 80
 _PER_ARRAY = 144
 _PER_TENSOR = 640

@@ -6,7 +6,7 @@ Reads inputs and calls the user's key function; no clock, no lock.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
@@ -20,14 +20,16 @@ Token = tuple[bytes, bytes]
 """Hash of the bytes, and the scope with the structure of the input."""
 
 _ARRAY = np.ndarray
+_copy = bytearray().join
+"""The bytes of arrays. A bytearray made of an array of a single integer would be as long as that says."""
 _digest: Callable[[Any, int], bytes] = xxh3_128_digest
 SEED_BYTES = 40
-_MAX_HEADS = 256
+_MAX_HEADS = 1024
 _DEVICES = ("copy", "refuse")
 _PLAIN_KEYS = (str, bytes, int, float, bool, type(None))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Scope:
     """Whom a key belongs to: equal inputs of different scopes have different keys.
 
@@ -44,7 +46,6 @@ class Scope:
     namespace: str
     version: str
     prefix: bytes
-    heads: dict[Any, bytes] = field(default_factory=dict, repr=False)
 
     @property
     def tenant(self) -> bytes:
@@ -125,6 +126,7 @@ class KeyMaker:
         if function is not None and not callable(function):
             raise ConfigurationError(f"expected key to be a function of an input, or None, got {function!r}")
         self._seed, self._secret = int.from_bytes(seed[:8], "little"), seed[8:]
+        self._heads: dict[Any, bytes] = {}
         self._compare_up_to, self._on_device, self._function = compare_up_to, on_device, function
 
     def key(self, x: Any, scope: Scope, since: tuple[int, int]) -> Key:
@@ -139,7 +141,7 @@ class KeyMaker:
             return self._users_key(x, scope, since)
         if type(x) is _ARRAY:
             # Known from earlier inputs of this dtype and shape: plain, and small enough to be compared.
-            head = scope.heads.get((x.dtype, x.shape))
+            head = self._heads.get((scope.prefix, x.dtype, x.shape))
             if head is not None and x.flags.c_contiguous:
                 return Key((_digest(x, self._seed), head), (x,), x, scope, since)
         try:
@@ -152,9 +154,9 @@ class KeyMaker:
         parts, head = encoded.parts, scope.prefix + encoded.structure
         token, is_compared = self._token(parts, head)
         if type(x) is _ARRAY and is_compared and is_plain(x.dtype):
-            if len(scope.heads) >= _MAX_HEADS:
-                scope.heads.clear()
-            scope.heads[x.dtype, x.shape] = head
+            if len(self._heads) >= _MAX_HEADS:
+                self._heads.clear()
+            self._heads[scope.prefix, x.dtype, x.shape] = head
         return Key(token, parts if is_compared else (), None if encoded.is_fixed else x, scope, since)
 
     def _users_key(self, x: Any, scope: Scope, since: tuple[int, int]) -> Key:
@@ -178,7 +180,7 @@ class KeyMaker:
         if source is None:
             return private_parts(key.parts)
         if key.parts and key.parts[0] is source:
-            copy = bytearray(source)
+            copy = _copy((source,))
             return (copy,) if _digest(copy, self._seed) == key.token[0] else None
         try:
             encoded = encode(source, self._on_device)
@@ -208,7 +210,7 @@ class KeyMaker:
 
 def private_parts(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     """Copies that compare with other parts by their bytes, many at a time; bytes, which cannot change, as they are."""
-    return tuple([part if type(part) is bytes else bytearray(part) for part in parts])
+    return tuple([part if type(part) is bytes else _copy((part,)) for part in parts])
 
 
 def first_equal(keys: Iterable[Key | None]) -> list[int]:
