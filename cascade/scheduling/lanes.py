@@ -75,6 +75,11 @@ class Lanes:
     def __iter__(self) -> Iterator[Lane]:
         return iter(self._lanes)
 
+    @property
+    def are_idle(self) -> bool:
+        """Whether all of them can be given work."""
+        return all(lane.stage == _IDLE for lane in self._lanes)
+
     def start_ms(self, now_ms: float) -> float:
         """When the first of them is expected to be free."""
         start_ms = inf

@@ -33,7 +33,7 @@ from cascade.scheduling.messages import (
 from cascade.scheduling.outlook import Outlook
 from cascade.scheduling.plans import level_of, next_stage
 from cascade.scheduling.service_times import Times
-from cascade.scheduling.slowdown import SlowDown
+from cascade.scheduling.slowdown import QUIET_MS, SlowDown
 from cascade.scheduling.waiting import Item, Turns, Waiting
 
 _LATER_MS = 1e-6
@@ -94,7 +94,8 @@ class Scheduler:
         self._alive: dict[int, Item] = {}
         self._strict: set[Item] = set()
         self._pending: list[Command] = []
-        self._turns, self._n_arrived, self._next_end_ms = Turns(background_share), 0, inf
+        self._turns, self._n_arrived = Turns(background_share), 0
+        self._next_end_ms = self._ran_ms = inf
         self._log: deque[tuple[float, Command]] = deque(maxlen=_LOG)
         self.load: Load = IDLE
         self.slowdown = SlowDown(Times(policy.service, policy.level, max_batch), n_lanes)
@@ -151,13 +152,9 @@ class Scheduler:
 
     def _rate(self, now_ms: float) -> None:
         """Find the load of now."""
+        items, busy_ms, slow = self._waiting.items(), self._lanes.busy_ms(now_ms), self.slowdown.overall
         self.load = self._price.at(
-            now_ms,
-            self._waiting.items(),
-            self._outlook,
-            busy_ms=self._lanes.busy_ms(now_ms),
-            slowdown=self.slowdown.overall,
-            highest=self._outlook.highest,
+            now_ms, items, self._outlook, busy_ms=busy_ms, slowdown=slow, highest=self._outlook.highest
         )
 
     def _admit(self, now_ms: float, commands: list[Command]) -> None:
@@ -165,8 +162,7 @@ class Scheduler:
         rate = self._price.rate_per_ms(now_ms)
         for item in self._admission.refused(self._lanes.free_by_ms(now_ms), rate, self._use.share):
             self._waiting.remove(item)
-            commands.append(Refuse(item.request, "rejected", "others that wait need the time"))
-            self._end(item)
+            self._conclude(item, "rejected", "others that wait need the time", commands)
 
     def next_wakeup_ms(self) -> float:
         """When to poll again if nothing happens; infinite for never."""
@@ -178,6 +174,10 @@ class Scheduler:
 
     def _arrive(self, event: Arrived, now_ms: float) -> None:
         self._n_arrived += 1
+        if now_ms - self._ran_ms > QUIET_MS and self._lanes.are_idle:
+            self.slowdown.fade(now_ms - self._ran_ms)
+            self._admission.refresh()
+            self._ran_ms = now_ms - QUIET_MS
         deadline_ms = event.deadline_ms - self.guard_ms if event.is_strict else event.deadline_ms
         item = Item(event, deadline_ms, now_ms, self._n_arrived, self._outlook)
         self._price.arrived(now_ms, deadline_ms - now_ms)
@@ -195,18 +195,17 @@ class Scheduler:
 
     def _why_not(self, item: Item, now_ms: float) -> str | None:
         """Why a request cannot be admitted: the queue is full, or its fastest path would be late."""
-        n_waiting = len(self._waiting)
-        if n_waiting >= self._limits.max_waiting:
-            return f"{n_waiting} requests wait already"
-        if item.evidence_set or self._admission.is_possible(item, self._lanes.free_by_ms(now_ms)):
-            return None
-        return "not even the fastest stage can answer by its deadline"
+        if len(self._waiting) >= self._limits.max_waiting:
+            return f"{len(self._waiting)} requests wait already"
+        is_possible = item.evidence_set or self._admission.is_possible(item, self._lanes.free_by_ms(now_ms))
+        return None if is_possible else "not even the fastest stage can answer by its deadline"
 
     def _finish(self, event: Finished, now_ms: float) -> None:
         stage, items = self._lanes[event.lane].release()
         self.slowdown.note(event.lane, stage, len(items), event.service_ms)
         self._admission.refresh()
         self._use.ran(event.service_ms, now_ms)
+        self._ran_ms = now_ms
         for item, confidence in zip(items, event.confidences, strict=True):
             if not item.has_ended:
                 item.learn(item.evidence_set | 1 << stage, confidence)

@@ -28,6 +28,10 @@ _MISS, _STEP = 0.002, 0.2
 _COVERED = 2.0
 """Runs further beyond their margin than this many times are spikes, which no margin is to cover."""
 _MARGINS = (0.7, 2.0)
+_MOST_TAIL = 3.0
+"""More than this is no longer scatter around a mean; a plan that allowed for it would refuse everybody."""
+QUIET_MS, _FADED_MS = 50.0, 200.0
+"""Without a run for so long what was measured begins to fade, by a factor e in so long."""
 _MEMORY = 1.0 / 64.0
 _PROFILED = 32.0
 """Runs of a lane that count as much as the profile's upper quantiles."""
@@ -58,6 +62,10 @@ class _Ratio:
         self._change = max(_LEAST_CHANGE, _FADE * self._change + (1.0 - _FADE) * moved * moved)
         self._spread = (1.0 - gain) * self._spread + self._change
 
+    def fade(self, kept: float) -> None:
+        """Forget part of it."""
+        self.mean = 1.0 + kept * (self.mean - 1.0)
+
 
 class _Spread:
     """How far the runs of a lane scatter around what was expected of them, and the margin that this asks for."""
@@ -77,7 +85,12 @@ class _Spread:
 
     def quantile(self) -> float:
         """Measured over expected time that is rarely exceeded."""
-        return 1.0 + _DEVIATIONS * self._margin * math.sqrt(self._variance)
+        return min(1.0 + _DEVIATIONS * self._margin * math.sqrt(self._variance), _MOST_TAIL)
+
+    def fade(self, kept: float) -> None:
+        """Forget part of it."""
+        self._variance = _NOISE + kept * (self._variance - _NOISE)
+        self._margin = 1.0 + kept * (self._margin - 1.0)
 
 
 class SlowDown:
@@ -119,12 +132,29 @@ class SlowDown:
         whole, own = self._lanes[lane], self._stages[lane][stage]
         whole.note(ratio)
         own.note(ratio)
+        factors[stage] = self._shrunk(own, whole)
+        self._sum_up()
+
+    def _shrunk(self, own: _Ratio, whole: _Ratio) -> float:
         share = own.n / (own.n + _SHRINKAGE)
-        factors[stage] = share * own.mean + (1.0 - share) * whole.mean
+        return share * own.mean + (1.0 - share) * whole.mean
+
+    def _sum_up(self) -> None:
         n_lanes = len(self._lanes)
         self.overall = sum([one.mean for one in self._lanes]) / n_lanes
         tails = [(1.0 - share) * self._mean_tail + share * tail for share, tail in map(self._tail, range(n_lanes))]
         self.stretch = self.overall * sum(tails) / (n_lanes * self._mean_tail)
+
+    def fade(self, quiet_ms: float) -> None:
+        """Nothing has run for so long: believe what was measured less, or nothing might be tried, and measured, ever again."""
+        kept = math.exp(-max(quiet_ms - QUIET_MS, 0.0) / _FADED_MS)
+        for lane, whole in enumerate(self._lanes):
+            whole.fade(kept)
+            self._spreads[lane].fade(kept)
+            for stage, own in enumerate(self._stages[lane]):
+                own.fade(kept)
+                self._factors[lane][stage] = self._shrunk(own, whole)
+        self._sum_up()
 
     def note_at_least(self, lane: int, stage: int, n: int, waited_ms: float) -> None:
         """A batch of n takes longer than this: what is known of a run that was not waited for."""

@@ -12,7 +12,7 @@ from cascade.core.guarantee import Guarantee
 from cascade.core.induction import Statistics
 from cascade.core.policy import Policy
 from cascade.scheduling.load import IDLE, Load
-from cascade.scheduling.messages import Answer, Priority, Refuse, Run
+from cascade.scheduling.messages import Answer, Arrived, Finished, Priority, Refuse, Run
 from cascade.scheduling.scheduler import Scheduler
 from cascade.simulation import workloads
 from cascade.simulation.figures import Ending
@@ -291,3 +291,32 @@ def test_no_request_waits_for_a_kernel_to_compile(parts, served):
     served(workloads.poisson(3000.0, 300.0, budget_ms={12.0: 0.5, 40.0: 0.5}, n_items=900, seed=1))
     assert all(before)
     assert [kernel.signatures for kernel in kernels] == before
+
+
+def test_a_machine_that_was_very_slow_is_tried_again_once_nobody_is_served(parts):
+    scheduler = Scheduler(parts.policy)
+    now_ms = 0.0
+    for request in range(60):
+        scheduler.handle(Arrived(request, now_ms + 1e6), now_ms)
+        for command in scheduler.poll(now_ms):
+            if isinstance(command, Run):
+                now_ms += 400.0 + 40.0 * (request % 2)
+                scheduler.handle(Finished(command.lane, (1.0,), 400.0 + 40.0 * (request % 2)), now_ms)
+        scheduler.poll(now_ms)
+    told = []
+    for request in range(100, 150):
+        now_ms += 40.0
+        scheduler.handle(Arrived(request, now_ms + 20.0), now_ms)
+        told.append(any(isinstance(command, Run) for command in scheduler.poll(now_ms)))
+        if told[-1]:
+            break
+    assert told[0] is False
+    assert told[-1] is True
+
+
+def test_spikes_beyond_measure_do_not_stretch_plans_beyond_measure(parts):
+    scheduler = Scheduler(parts.policy)
+    rng = np.random.default_rng(0)
+    for ratio in rng.pareto(0.7, 500):
+        scheduler.slowdown.note(0, 0, 1, 1.5 * (1.0 + ratio))
+    assert scheduler.slowdown.upper(0, 0)[1] <= 3.0 * scheduler.slowdown.factor(0, 0) * 1.5 + 1e-9
