@@ -132,7 +132,8 @@ class SlowDown:
         whole, own = self._lanes[lane], self._stages[lane][stage]
         whole.note(ratio)
         own.note(ratio)
-        factors[stage] = self._shrunk(own, whole)
+        # A stage that has not run yet is taken to be as slow as its lane.
+        factors[:] = [self._shrunk(one, whole) for one in self._stages[lane]]
         self._sum_up()
 
     def _shrunk(self, own: _Ratio, whole: _Ratio) -> float:
@@ -151,9 +152,9 @@ class SlowDown:
         for lane, whole in enumerate(self._lanes):
             whole.fade(kept)
             self._spreads[lane].fade(kept)
-            for stage, own in enumerate(self._stages[lane]):
+            for own in self._stages[lane]:
                 own.fade(kept)
-                self._factors[lane][stage] = self._shrunk(own, whole)
+            self._factors[lane][:] = [self._shrunk(own, whole) for own in self._stages[lane]]
         self._sum_up()
 
     def note_at_least(self, lane: int, stage: int, n: int, waited_ms: float) -> None:
