@@ -61,6 +61,12 @@ def test_larger_inputs_are_told_apart_by_a_secret_hash_and_not_kept():
     assert key(x, compare_up_to=0, seed=others[0]).token != key(x, compare_up_to=0, seed=others[1]).token
 
 
+@pytest.mark.parametrize("compare_up_to", [0, 1 << 20])
+def test_the_hash_knows_where_a_part_ends(compare_up_to):
+    one, other = key(("ab", "c"), compare_up_to=compare_up_to), key(("a", "bc"), compare_up_to=compare_up_to)
+    assert one.token != other.token
+
+
 def test_the_short_way_is_not_taken_beyond_the_limit():
     one, x = maker(compare_up_to=100), np.zeros(1000)
     assert one.key(x, SCOPE, START).parts == one.key(x, SCOPE, START).parts == ()
