@@ -39,18 +39,14 @@ class Scope:
         A tenant, say.
     version : str
         Of what happens to an input before the first stage.
-    prefix : bytes
-        How every key of this scope starts.
+    tenant, prefix : bytes
+        How every key of the namespace starts, and how every key of the scope does.
     """
 
     namespace: str
     version: str
+    tenant: bytes
     prefix: bytes
-
-    @property
-    def tenant(self) -> bytes:
-        """How every key of this namespace starts, whatever the version."""
-        return _with_length(self.namespace)
 
 
 def scope_of(namespace: str, version: str) -> Scope:
@@ -63,7 +59,21 @@ def scope_of(namespace: str, version: str) -> Scope:
     """
     if not isinstance(namespace, str) or not isinstance(version, str):
         raise ConfigurationError(f"expected namespace and version to be str, got {namespace!r} and {version!r}")
-    return Scope(namespace, version, _with_length(namespace) + _with_length(version))
+    tenant = _with_length(namespace)
+    return Scope(namespace, version, tenant, tenant + _with_length(version))
+
+
+def tenant_of(token: Token) -> bytes:
+    """The part of a key that stands for its namespace.
+
+    Examples
+    --------
+    >>> scope = scope_of("a", "2")
+    >>> tenant_of((b"digest", scope.prefix + b"structure")) == scope.tenant
+    True
+    """
+    head = token[1]
+    return head[: 4 + int.from_bytes(head[:4], "little")]
 
 
 class Key:

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from secrets import token_bytes
 from sys import intern
-from threading import RLock
 from typing import Any
 
 from cascade.caching.entries import NOTHING, Entry, Said, private
+from cascade.caching.epochs import Epochs
 from cascade.caching.flight import Flights, Join, Lead
-from cascade.caching.keys import SEED_BYTES, Key, KeyMaker, Scope, scope_of
+from cascade.caching.folder import Folder, calendar_ms
+from cascade.caching.keys import SEED_BYTES, Key, KeyMaker, Scope, scope_of, tenant_of
+from cascade.caching.rows_on_disk import Row
 from cascade.caching.stats import CacheStats
 from cascade.caching.store import Store
 from cascade.clock import Clock, MonotonicClock
 from cascade.errors import CacheKeyError
 
-_MAX_VOIDED = 1024
 _MAX_SCOPES = 1024
 
 
@@ -43,6 +45,8 @@ class ResultCache:
         two of n inputs coincide with a probability of at most n**2 / 2**257.
     on_device : {"copy", "refuse"}
         Whether tensors on another device are copied to the CPU to be hashed, or answered without the cache.
+    folder : str or Path, optional
+        Where `save` keeps what is known for the next process, which must see the same ``key=``. Needs the extra ``disk``.
     clock : Clock, optional
 
     Raises
@@ -78,17 +82,19 @@ class ResultCache:
         *,
         compare_up_to: int = 1 << 20,
         on_device: str = "copy",
+        folder: str | Path | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._clock = clock or MonotonicClock()
-        self._namespace, self._keys = namespace, KeyMaker(token_bytes(SEED_BYTES), compare_up_to, on_device, key)
         self._store = Store(max_bytes, ttl_ms, self._clock.now_ms)
+        self._folder = None if folder is None else Folder(folder, max_bytes)
+        seed = token_bytes(SEED_BYTES) if self._folder is None else self._folder.seed
+        self._namespace, self._keys = namespace, KeyMaker(seed, compare_up_to, on_device, key)
         self.flights = Flights(self._keys.is_unchanged)
         self._scopes: dict[tuple[str, str], Scope] = {}
         self._scope = self.scope()
-        # Time counted in invalidations: when each namespace was last declared void, and below which epoch all are.
-        self._epoch, self._floor, self._voided = 0, 0, dict[str, int]()
-        self._voiding = RLock()
+        self._epochs = Epochs()
+        self._load()
 
     def scope(self, namespace: str | None = None, version: str = "") -> Scope:
         """Whom keys belong to.
@@ -117,10 +123,8 @@ class ResultCache:
             If it has none: its request is to be answered without the cache. That is counted.
         """
         of = self._scope if scope is None else scope
-        # The epoch first: a key made while its namespace is declared void counts as made before.
-        since = self._epoch, self._voided.get(of.namespace, self._floor)
         try:
-            return self._keys.key(x, of, since)
+            return self._keys.key(x, of, self._epochs.since(of.tenant))
         except CacheKeyError:
             with self._store.lock:
                 self._store.counts.unkeyed += 1
@@ -227,11 +231,10 @@ class ResultCache:
 
     def clear(self) -> None:
         """Forget everything; what requests in progress find out is not kept for later ones."""
-        with self._voiding:
-            self._epoch += 1
-            self._floor = self._epoch
-            self._voided.clear()
+        self._epochs.void_all()
         self._store.clear()
+        if self._folder is not None:
+            self._folder.void(b"")
 
     def invalidate(self, namespace: str | None = None) -> None:
         """Forget one namespace; what its requests in progress find out is not served to requests made from now on.
@@ -241,16 +244,43 @@ class ResultCache:
         namespace : str, optional
             By default the cache's own.
         """
-        of = self._namespace if namespace is None else namespace
-        with self._voiding:
-            self._epoch += 1
-            self._voided[of] = self._epoch
-            if len(self._voided) > _MAX_VOIDED:
-                # The namespace that was declared void the longest ago no longer has a date of its own: all go by it.
-                oldest = min(self._voided, key=self._voided.__getitem__)
-                self._floor = self._voided.pop(oldest)
-            before = self._epoch
-        self._store.drop(scope_of(of, "").tenant, before)
+        tenant = self.scope(namespace).tenant
+        self._store.drop(tenant, self._epochs.void(tenant))
+        if self._folder is not None:
+            self._folder.void(tenant)
+
+    def save(self) -> int:
+        """Write what is known to the folder, for the next process.
+
+        Returns
+        -------
+        int
+            Entries written; 0 without a folder. Tensors are not written.
+        """
+        folder = self._folder
+        if folder is None:
+            return 0
+        # The calendar as the clock would show it.
+        shift_ms = calendar_ms() - self._clock.now_ms()
+        rows = []
+        for token, entry in self._store.items():
+            tenant = tenant_of(token)
+            generation = folder.generation(tenant)
+            if entry.epoch >= self._epochs.since(tenant)[1]:
+                rows.append(Row(token, entry.stored, dict(entry.said), entry.born_ms + shift_ms, generation))
+        return folder.save(rows)
+
+    def _load(self) -> None:
+        if self._folder is None:
+            return
+        now_ms, calendar = self._clock.now_ms(), calendar_ms()
+        for row in self._folder.load():
+            age_ms = calendar - row.born_at_ms
+            # Of what comes from the future nobody knows the age.
+            if 0.0 <= age_ms < self._store.ttl_ms:
+                said = {intern(source): value for source, value in row.said.items()}
+                entry = Entry(row.token, row.stored, said, born_ms=now_ms - age_ms, epoch=0)
+                self._store.swap(row.token, entry, None, 0)
 
     def stats(self) -> CacheStats:
         """What the cache has done, all of one instant."""
@@ -259,7 +289,7 @@ class ResultCache:
 
     def renew(self) -> None:
         """Be usable in a process that was just forked."""
-        self._voiding = RLock()
+        self._epochs.renew()
         self.flights.renew()
         self._store.renew()
 

@@ -158,7 +158,7 @@ def test_many_void_namespaces_are_not_remembered_for_ever_and_none_comes_back():
     for key in keys:
         cache.remember(key, {"small": "stale"})
     assert all(known(cache, "x", cache.scope(name)) == {} for name in names)
-    assert len(cache._voided) <= 1024
+    assert len(cache._epochs._dates) <= 1024
 
 
 def test_an_upgrade_of_an_older_request_does_not_make_an_entry_valid_again():
