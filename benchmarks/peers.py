@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 from harness.clients import Took, asked_by_coroutines, asked_by_threads
+from harness.others import cores_of_others
 from harness.report import on_one_thread, parser_of, print_table, write
 
 DIRECT_BAR_US, LANE_BAR_US = 10.0, 40.0
@@ -96,11 +97,13 @@ def measure(asked: Any, for_ms: float, n_rounds: int) -> dict[str, dict[str, lis
         names = list(contenders)
         took = found[condition] = {name: [] for name in names}
         n_clients, on_loop = int(condition.split()[0]), "coroutine" in condition
+        others = cores_of_others()
         for k in range(n_rounds):
             for name in names[k % len(names) :] + names[: k % len(names)]:
                 go = one_go(contenders[name], asked, n_clients=n_clients, on_loop=on_loop, for_ms=for_ms)
                 took[name].append(go)
         show(condition, took)
+        print(f"cores that other processes kept busy meanwhile: {others()}")
     return found
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from harness.networks import digit_ladder
+from harness.others import cores_of_others
 from harness.report import on_one_thread, parser_of, print_table, write
 from harness.soak_traffic import Tally, Traffic
 
@@ -190,7 +191,9 @@ def main() -> None:
     tally = Tally(int((rate_rps + 4000.0) * (seconds + 30.0)))
     print(f"{rate_rps:.0f} requests a second for {asked.minutes:g} minutes")
     gc.collect()
+    others = cores_of_others()
     read = course(predictor, policies, Traffic(predictor, rows, rate_rps, tally), seconds)
+    print(f"\ncores that other processes kept busy meanwhile: {(n_others := others())}")
     predictor.close()
     stats, memory = predictor.stats(), flatness(read)
     requests = account(tally, stats)
@@ -199,6 +202,7 @@ def main() -> None:
     found = {
         "minutes": asked.minutes,
         "rate_rps": round(rate_rps),
+        "cores_of_others": n_others,
         "memory": memory,
         "requests": requests,
         "faults": dict(stats.n_faults),

@@ -12,6 +12,7 @@ from functools import partial
 from threading import Event, Thread
 
 import numpy as np
+from harness.others import cores_of_others
 
 from cascade.clock import MonotonicClock
 from cascade.core.records import Prediction
@@ -35,12 +36,15 @@ class Live:
         Whether there was an answer, and whether it was right.
     sent_late_ms : ndarray, shape (m,)
         How much later than meant each request was sent; its deadline does not wait for that.
+    cores_of_others : float or None
+        How many cores other processes kept busy meanwhile.
     """
 
     late_ms: np.ndarray
     is_answered: np.ndarray
     correct: np.ndarray
     sent_late_ms: np.ndarray
+    cores_of_others: float | None
 
     @property
     def effective_accuracy(self) -> float:
@@ -81,6 +85,7 @@ def served_live(
             all_ended.set()
 
     gc.collect()
+    others = cores_of_others()
     begin_ms = clock.now_ms() + _BEFORE_MS
     due_ms = (begin_ms + workload.arrival_ms).tolist()
     asked = zip(due_ms, workload.budget_ms.tolist(), workload.item.tolist(), strict=True)
@@ -91,16 +96,13 @@ def served_live(
             partial(end, i)
         )
     all_ended.wait()
-    return _outcomes(ended, labels, workload, begin_ms, sent_ms)
+    late_ms, is_answered, correct = _outcomes(ended, labels, workload, begin_ms)
+    return Live(late_ms, is_answered, correct, sent_ms - begin_ms - workload.arrival_ms, others())
 
 
 def _outcomes(
-    ended: list[tuple[int, float, Future[Prediction]]],
-    labels: np.ndarray,
-    workload: Workload,
-    begin_ms: float,
-    sent_ms: np.ndarray,
-) -> Live:
+    ended: list[tuple[int, float, Future[Prediction]]], labels: np.ndarray, workload: Workload, begin_ms: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     n = workload.n_requests
     deadline_ms = begin_ms + workload.arrival_ms + workload.budget_ms
     late_ms, is_answered, correct = np.empty(n), np.zeros(n, bool), np.zeros(n, bool)
@@ -111,7 +113,7 @@ def _outcomes(
             is_answered[i], correct[i] = True, future.result().label == labels[workload.item[i]]
         elif not isinstance(error, OverloadError):
             raise error
-    return Live(late_ms, is_answered, correct, sent_ms - begin_ms - workload.arrival_ms)
+    return late_ms, is_answered, correct
 
 
 @contextmanager
