@@ -33,7 +33,11 @@ class Epochs:
     def since(self, tenant: bytes) -> tuple[int, int]:
         """The present epoch, and the one from which on what is known of a namespace is valid."""
         # The present first: what begins while its namespace is declared void counts as begun before.
-        return self._now, self._dates.get(tenant, self._floor)
+        return self._now, self.valid_from(tenant)
+
+    def valid_from(self, tenant: bytes) -> int:
+        """The epoch from which on what is known of a namespace is valid."""
+        return self._dates.get(tenant, self._floor)
 
     def void(self, tenant: bytes) -> int:
         """Declare a namespace void; the epoch that begins."""

@@ -9,8 +9,10 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from sys import intern
 from typing import Any
 
+from cascade.caching.entries import Entry
 from cascade.caching.keys import SEED_BYTES, Token, tenant_of
 from cascade.caching.rows_on_disk import Row, packed, unpacked
 from cascade.errors import ConfigurationError, MissingExtra
@@ -63,20 +65,50 @@ class Folder:
         """How often everything, and this namespace, was declared void as far as is known."""
         return self._known.get(_GENERATION, 0), self._known.get(_GENERATION + tenant, 0)
 
-    def load(self) -> list[Row]:
-        """The rows that are neither damaged nor void, the oldest first."""
+    def load(self, now_ms: float, ttl_ms: float) -> list[tuple[Token, Entry]]:
+        """The entries that are neither damaged nor void nor too old, the oldest first.
+
+        Parameters
+        ----------
+        now_ms, ttl_ms : float
+            The present instant on the clock that the entries will live by, and how long they do.
+        """
         with self._about() as about:
             self._known = {name: about.get(name) for name in about if _starts(name, _GENERATION)}
-        with self._rows() as rows:
-            loaded = [row for name in rows if (row := unpacked(rows.get(name))) is not None]
-        valid = [row for row in loaded if row.generation == self.generation(tenant_of(row.token))]
-        return sorted(valid, key=lambda row: row.born_at_ms)
+        with self._rows() as stored:
+            rows = [row for name in stored if (row := unpacked(stored.get(name))) is not None]
+        rows.sort(key=lambda row: row.born_at_ms)
+        calendar, entries = calendar_ms(), []
+        for row in rows:
+            age_ms = calendar - row.born_at_ms
+            # Of what comes from the future nobody knows the age.
+            if row.generation == self.generation(tenant_of(row.token)) and 0.0 <= age_ms < ttl_ms:
+                said = {intern(source): value for source, value in row.said.items()}
+                entries.append((row.token, Entry(row.token, row.stored, said, born_ms=now_ms - age_ms, epoch=0)))
+        return entries
 
-    def save(self, rows: Sequence[Row]) -> int:
-        """Write rows, a few at a time, in the place of those of the same inputs; how many could be written."""
+    def save(self, entries: Sequence[tuple[Token, Entry]], valid_from: Callable[[Token], int], now_ms: float) -> int:
+        """Write entries in the place of those of the same inputs; how many could be written.
+
+        Parameters
+        ----------
+        entries : sequence of pairs
+        valid_from : callable
+            The epoch from which on entries of a key's namespace are valid.
+        now_ms : float
+            The present instant on the clock that the entries live by.
+        """
+        shift_ms = calendar_ms() - now_ms
+        rows = []
+        for token, entry in entries:
+            # The date first: what is declared void in between is then written as from before.
+            generation = self.generation(tenant_of(token))
+            if entry.epoch >= valid_from(token):
+                rows.append(Row(token, entry.stored, dict(entry.said), entry.born_ms + shift_ms, generation))
         n_written = 0
         with self._rows() as stored:
             for start in range(0, len(rows), _AT_ONCE):
+                # A few at a time, so that other processes get through.
                 with stored.transact():
                     for row in rows[start : start + _AT_ONCE]:
                         data = packed(row)

@@ -15,9 +15,8 @@ from typing import Any
 from cascade.caching.entries import NOTHING, Entry, Said, private
 from cascade.caching.epochs import Epochs
 from cascade.caching.flight import Flights, Join, Lead
-from cascade.caching.folder import Folder, calendar_ms
+from cascade.caching.folder import Folder
 from cascade.caching.keys import SEED_BYTES, Key, KeyMaker, Scope, scope_of, tenant_of
-from cascade.caching.rows_on_disk import Row
 from cascade.caching.stats import CacheStats
 from cascade.caching.store import Store
 from cascade.clock import Clock, MonotonicClock
@@ -45,6 +44,9 @@ class ResultCache:
         two of n inputs coincide with a probability of at most n**2 / 2**257.
     on_device : {"copy", "refuse"}
         Whether tensors on another device are copied to the CPU to be hashed, or answered without the cache.
+    admission : {"recency", "frequency"}
+        Whether a new entry always gets room, or only if its input was asked for more often of late than those that would have to go:
+        better where the same inputs stay popular, far worse where each is asked for a few times in a row and then no more.
     folder : str or Path, optional
         Where `save` keeps what is known for the next process, which must see the same ``key=``. Needs the extra ``disk``.
     clock : Clock, optional
@@ -82,11 +84,12 @@ class ResultCache:
         *,
         compare_up_to: int = 1 << 20,
         on_device: str = "copy",
+        admission: str = "recency",
         folder: str | Path | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._clock = clock or MonotonicClock()
-        self._store = Store(max_bytes, ttl_ms, self._clock.now_ms)
+        self._store = Store(max_bytes, ttl_ms, self._clock.now_ms, admission)
         self._folder = None if folder is None else Folder(folder, max_bytes)
         seed = token_bytes(SEED_BYTES) if self._folder is None else self._folder.seed
         self._namespace, self._keys = namespace, KeyMaker(seed, compare_up_to, on_device, key)
@@ -94,7 +97,9 @@ class ResultCache:
         self._scopes: dict[tuple[str, str], Scope] = {}
         self._scope = self.scope()
         self._epochs = Epochs()
-        self._load()
+        if self._folder is not None:
+            for token, entry in self._folder.load(self._clock.now_ms(), self._store.ttl_ms):
+                self._store.swap(token, entry, None, 0)
 
     def scope(self, namespace: str | None = None, version: str = "") -> Scope:
         """Whom keys belong to.
@@ -257,30 +262,10 @@ class ResultCache:
         int
             Entries written; 0 without a folder. Tensors are not written.
         """
-        folder = self._folder
-        if folder is None:
-            return 0
-        # The calendar as the clock would show it.
-        shift_ms = calendar_ms() - self._clock.now_ms()
-        rows = []
-        for token, entry in self._store.items():
-            tenant = tenant_of(token)
-            generation = folder.generation(tenant)
-            if entry.epoch >= self._epochs.since(tenant)[1]:
-                rows.append(Row(token, entry.stored, dict(entry.said), entry.born_ms + shift_ms, generation))
-        return folder.save(rows)
-
-    def _load(self) -> None:
         if self._folder is None:
-            return
-        now_ms, calendar = self._clock.now_ms(), calendar_ms()
-        for row in self._folder.load():
-            age_ms = calendar - row.born_at_ms
-            # Of what comes from the future nobody knows the age.
-            if 0.0 <= age_ms < self._store.ttl_ms:
-                said = {intern(source): value for source, value in row.said.items()}
-                entry = Entry(row.token, row.stored, said, born_ms=now_ms - age_ms, epoch=0)
-                self._store.swap(row.token, entry, None, 0)
+            return 0
+        valid_from = self._epochs.valid_from
+        return self._folder.save(self._store.items(), lambda token: valid_from(tenant_of(token)), self._clock.now_ms())
 
     def stats(self) -> CacheStats:
         """What the cache has done, all of one instant."""

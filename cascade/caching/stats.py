@@ -25,7 +25,7 @@ class Counts:
     stored, evictions, expired, invalidated : int
         Entries that came; that went for want of room; because of their age; because somebody said so.
     declined : int
-        Entries that were not stored: larger than the bound, or of an input that changed while it was worked on.
+        Entries that were not stored: larger than the bound, not worth the room, or of an input that changed while it was worked on.
     unkeyed : int
         Inputs without a key: of a kind that cannot be told from others, or the user's function failed.
     """
@@ -65,7 +65,7 @@ class CacheStats:
     stored, evictions, expired, invalidated : int
         Entries that came; that went for want of room; because of their age; because somebody said so.
     declined : int
-        Entries that were not stored: larger than the bound, or of an input that was changed while it was worked on.
+        Entries that were not stored: larger than the bound, not worth the room, or of an input that changed meanwhile.
     entries, bytes, max_bytes : int
         Entries there are, what they take, and what they may take.
     """

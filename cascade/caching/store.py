@@ -14,10 +14,14 @@ from threading import RLock
 from cachetools import Cache, LRUCache, TTLCache
 
 from cascade.caching.entries import Entry
+from cascade.caching.frequency import Frequencies
 from cascade.caching.keys import Token
 from cascade.caching.stats import Counts
 from cascade.errors import ConfigurationError
 
+_ADMISSIONS = ("recency", "frequency")
+_BYTES_PER_COUNTER = 512
+"""Four counters for an entry of two kilobytes."""
 _SWEPT = 256
 """Entries looked at under one hold of the lock when many are dropped."""
 
@@ -33,6 +37,8 @@ class Store:
         Age from which on an entry is not served.
     now : callable
         The present instant in milliseconds.
+    admission : {"recency", "frequency"}
+        Whether a new entry always gets room, or only where it was asked for more often of late than those that would have to go.
 
     Attributes
     ----------
@@ -47,11 +53,16 @@ class Store:
     stores nothing.
     """
 
-    def __init__(self, max_bytes: int, ttl_ms: float | None, now: Callable[[], float]) -> None:
+    def __init__(
+        self, max_bytes: int, ttl_ms: float | None, now: Callable[[], float], admission: str = "recency"
+    ) -> None:
         if not isinstance(max_bytes, int) or max_bytes < 0:
             raise ConfigurationError(f"expected max_bytes as a number of bytes >= 0, got {max_bytes!r}")
         if ttl_ms is not None and not ttl_ms >= 0.0:
             raise ConfigurationError(f"expected ttl_ms >= 0, or None for no limit, got {ttl_ms!r}")
+        if admission not in _ADMISSIONS:
+            raise ConfigurationError(f"expected admission to be one of {_ADMISSIONS}, got {admission!r}")
+        self._asked = Frequencies(max_bytes // _BYTES_PER_COUNTER) if admission == "frequency" else None
         self.max_bytes, self.ttl_ms = max_bytes, inf if ttl_ms is None else float(ttl_ms)
         self.counts, self.n_bytes = Counts(), 0
         self.lock = RLock()
@@ -71,6 +82,8 @@ class Store:
         """The entry, if it is neither too old nor from before an invalidation; counted as a hit or a miss."""
         now_ms = 0.0 if self.ttl_ms == inf else self._now()
         with self.lock:
+            if self._asked is not None:
+                self._asked.note(token)
             entry = self._find(token, valid_from, now_ms)
             if entry is None:
                 self.counts.misses += 1
@@ -141,12 +154,9 @@ class Store:
             grown = entry.n_bytes - current.n_bytes
             # The last to go, so that room is never made by dropping it.
             self._order[token]
-        while self.n_bytes + grown > self.max_bytes:
-            oldest, _ = self._order.popitem()
-            old = self._entries.pop(oldest)
-            self.n_bytes -= old.n_bytes
-            self.counts.evictions += 1
-            freed.append(old)
+        if self.n_bytes + grown > self.max_bytes and not self._make_room(token, grown, current, freed):
+            self.counts.declined += 1
+            return
         if current is None:
             # Ages are kept in the order in which entries came. One that is older than its place says, because its thread was held up after
             # looking at the clock, stays a little longer, and is not served.
@@ -155,6 +165,26 @@ class Store:
             self.counts.stored += 1
         self._entries[token] = entry
         self.n_bytes += grown
+
+    def _make_room(self, token: Token, grown: int, current: Entry | None, freed: list[Entry]) -> bool:
+        """Drop what was used the longest ago, until there is room; False where that is worth more than what is to come."""
+        oldest: list[Token] = []
+        room = self.max_bytes - self.n_bytes
+        while room < grown:
+            token_of_oldest, _ = self._order.popitem()
+            oldest.append(token_of_oldest)
+            room += self._entries[token_of_oldest].n_bytes
+        if self._asked is not None and current is None and self._asked.of(token) <= max(map(self._asked.of, oldest)):
+            # They have been looked at, and start anew.
+            for other in oldest:
+                self._order[other] = None
+            return False
+        for other in oldest:
+            entry = self._entries.pop(other)
+            self.n_bytes -= entry.n_bytes
+            freed.append(entry)
+        self.counts.evictions += len(oldest)
+        return True
 
     def _drop(self, token: Token, freed: list[Entry]) -> None:
         del self._order[token]

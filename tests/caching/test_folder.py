@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import cascade.caching.folder
-import cascade.caching.result_cache
 from cascade.caching.folder import Folder
 from cascade.caching.result_cache import ResultCache
 from cascade.clock import VirtualClock
@@ -23,7 +22,7 @@ DAY_MS = 86_400_000.0
 def calendar(monkeypatch):
     """Today, as a clock that tests move."""
     clock = VirtualClock(1.7e12)
-    monkeypatch.setattr(cascade.caching.result_cache, "calendar_ms", clock.now_ms)
+    monkeypatch.setattr(cascade.caching.folder, "calendar_ms", clock.now_ms)
     return clock
 
 
@@ -82,7 +81,7 @@ def test_entries_age_while_no_process_runs(tmp_path, calendar):
 
 def test_what_comes_from_the_future_is_not_believed(tmp_path, monkeypatch):
     filled(tmp_path, ttl_ms=DAY_MS)
-    monkeypatch.setattr(cascade.caching.result_cache, "calendar_ms", lambda: 1.6e12)
+    monkeypatch.setattr(cascade.caching.folder, "calendar_ms", lambda: 1.6e12)
     assert cache_in(tmp_path, ttl_ms=DAY_MS).stats().stored == 0
 
 

@@ -119,6 +119,29 @@ def test_dropping_takes_what_begins_alike_and_is_from_before():
     assert store.counts.invalidated == 1
 
 
+def test_with_admission_by_frequency_a_newcomer_makes_room_only_by_what_is_less_asked_for():
+    clock = VirtualClock()
+    store = Store(room_for(2), None, clock.now_ms, "frequency")
+    popular, other, newcomer = TOKENS[:3]
+    for token, n_times in ((popular, 5), (other, 2)):
+        for _ in range(n_times):
+            store.get(token, 0)
+        store.swap(token, entry_of(token), None, 0)
+    offered = []
+    for _ in range(4):
+        store.get(newcomer, 0)
+        store.swap(newcomer, entry_of(newcomer), None, 0)
+        offered.append(newcomer in dict(store.items()))
+    assert offered == [False, False, False, True]
+    assert other not in dict(store.items())
+    assert (store.counts.stored, store.counts.evictions, store.counts.declined) == (3, 1, 3)
+
+
+def test_an_admission_that_is_unknown_is_refused():
+    with pytest.raises(ConfigurationError, match="expected admission to be one of"):
+        Store(1, None, VirtualClock().now_ms, "luck")
+
+
 @pytest.mark.parametrize(
     ("max_bytes", "ttl_ms", "message"),
     [
@@ -227,10 +250,14 @@ def test_a_store_that_was_forked_in_the_middle_of_a_change_starts_empty():
 class StoreMachine(RuleBasedStateMachine):
     """A store beside a list of what it was given."""
 
-    @initialize(max_bytes=st.integers(0, 12_000), ttl_ms=st.one_of(st.none(), st.floats(1.0, 50.0)))
-    def start(self, max_bytes, ttl_ms):
+    @initialize(
+        max_bytes=st.integers(0, 12_000),
+        ttl_ms=st.one_of(st.none(), st.floats(1.0, 50.0)),
+        admission=st.sampled_from(["recency", "frequency"]),
+    )
+    def start(self, max_bytes, ttl_ms, admission):
         self.clock = VirtualClock(3.0)
-        self.store = Store(max_bytes, ttl_ms, self.clock.now_ms)
+        self.store = Store(max_bytes, ttl_ms, self.clock.now_ms, admission)
         self.ttl_ms = inf if ttl_ms is None else ttl_ms
         self.born = {}
         self.epoch = 0
