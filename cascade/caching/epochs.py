@@ -33,7 +33,7 @@ class Epochs:
     def since(self, tenant: bytes) -> tuple[int, int]:
         """The present epoch, and the one from which on what is known of a namespace is valid."""
         # The present first: what begins while its namespace is declared void counts as begun before.
-        return self._now, self.valid_from(tenant)
+        return self._now, self._dates.get(tenant, self._floor)
 
     def valid_from(self, tenant: bytes) -> int:
         """The epoch from which on what is known of a namespace is valid."""

@@ -74,8 +74,6 @@ class Lead:
     def __init__(self, flights: Flights, flight: _Flight | None, key: Key, thread: int | None) -> None:
         self.key, self.said = key, NOTHING
         self._flights, self._flight, self._thread = flights, flight, thread
-        if thread is not None:
-            flights.begin(thread)
 
     @property
     def has_joiners(self) -> bool:
@@ -95,7 +93,8 @@ class Lead:
 
     def land(self, said: Said) -> None:
         """End with what is known, and wake who waits."""
-        self.publish(said)
+        if self._flight is not None:
+            self._flight.said = said
         self._end(_LANDED)
 
     def fail(self) -> None:
@@ -241,15 +240,20 @@ class Flights:
         """
         name = (key.token, key.valid_from)
         flight = self._in_progress.get(name)
+        mine = None
         if flight is None:
             mine = _Flight(key, name)
             flight = self._in_progress.setdefault(name, mine)
-            if flight is mine:
-                return Lead(self, mine, key, get_ident() if runs_here else None)
-        if flight.key.is_same(key):
-            return Join(self, flight, key)
-        # Another input of the same hash, or one that was changed since: this one is found out apart.
-        return Lead(self, None, key, get_ident() if runs_here else None)
+        if flight is not mine:
+            if flight.key.is_same(key):
+                return Join(self, flight, key)
+            # Another input of the same hash, or one that was changed since: this one is found out apart.
+            mine = None
+        if not runs_here:
+            return Lead(self, mine, key, None)
+        thread = get_ident()
+        self.begin(thread)
+        return Lead(self, mine, key, thread)
 
     def is_at_work(self) -> bool:
         """Whether the calling thread works for somebody: then it must not wait for others, who may be waiting for it."""

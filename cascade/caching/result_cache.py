@@ -160,8 +160,8 @@ class ResultCache:
             The ``said`` of a `Lead` is what became known since the look-up, if anything.
         """
         turn = self.flights.enter(key, runs_here=runs_here)
-        if isinstance(turn, Lead):
-            # Somebody may have landed between the look-up and now.
+        # Somebody may have landed between the look-up and now.
+        if type(turn) is Lead and key.token in self._store:
             entry = self._store.peek(key.token, key.valid_from)
             if entry is not None and entry.stored == key.parts:
                 turn.said = entry.said

@@ -78,6 +78,10 @@ class Store:
         self._entries: dict[Token, Entry] = {}
         self.n_bytes = 0
 
+    def __contains__(self, token: Token) -> bool:
+        """Whether there is an entry, valid or not; takes no lock."""
+        return token in self._entries
+
     def get(self, token: Token, valid_from: int) -> Entry | None:
         """The entry, if it is neither too old nor from before an invalidation; counted as a hit or a miss."""
         now_ms = 0.0 if self.ttl_ms == inf else self._now()
@@ -168,22 +172,20 @@ class Store:
 
     def _make_room(self, token: Token, grown: int, current: Entry | None, freed: list[Entry]) -> bool:
         """Drop what was used the longest ago, until there is room; False where that is worth more than what is to come."""
-        oldest: list[Token] = []
+        pop, entries, doomed = self._order.popitem, self._entries, []
         room = self.max_bytes - self.n_bytes
         while room < grown:
-            token_of_oldest, _ = self._order.popitem()
-            oldest.append(token_of_oldest)
-            room += self._entries[token_of_oldest].n_bytes
-        if self._asked is not None and current is None and self._asked.of(token) <= max(map(self._asked.of, oldest)):
+            oldest, _ = pop()
+            doomed.append(oldest)
+            room += entries[oldest].n_bytes
+        if self._asked is not None and current is None and self._asked.of(token) <= max(map(self._asked.of, doomed)):
             # They have been looked at, and start anew.
-            for other in oldest:
-                self._order[other] = None
+            for oldest in doomed:
+                self._order[oldest] = None
             return False
-        for other in oldest:
-            entry = self._entries.pop(other)
-            self.n_bytes -= entry.n_bytes
-            freed.append(entry)
-        self.counts.evictions += len(oldest)
+        freed += [entries.pop(oldest) for oldest in doomed]
+        self.n_bytes = self.max_bytes - room
+        self.counts.evictions += len(doomed)
         return True
 
     def _drop(self, token: Token, freed: list[Entry]) -> None:
