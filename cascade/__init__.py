@@ -17,11 +17,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cascade.caching.result_cache import ResultCache
+    from cascade.caching.similarity import SimilarityCache
+    from cascade.caching.stats import CacheStats
     from cascade.calibration.fit import fit_policy
     from cascade.calibration.frontier import frontier
     from cascade.calibration.label_shift import label_shift
     from cascade.calibration.reliability import reliability
     from cascade.calibration.risk import control_risk
+    from cascade.calibration.similarity import SimilarityThreshold, control_similarity, neighbour_pairs
     from cascade.calibration.threshold_grid import threshold_grid
     from cascade.calibration.update import Update, update_policy
     from cascade.core.certificate import Certificate
@@ -82,6 +86,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BudgetTooSmall",
     "CacheKeyError",
+    "CacheStats",
     "CascadeError",
     "CascadeWarning",
     "Certificate",
@@ -114,9 +119,12 @@ __all__ = [
     "Rejected",
     "Replay",
     "Report",
+    "ResultCache",
     "ReusedData",
     "ServiceTable",
     "Shed",
+    "SimilarityCache",
+    "SimilarityThreshold",
     "SlowDown",
     "SmallSampleWarning",
     "Stage",
@@ -130,10 +138,12 @@ __all__ = [
     "WeakConfidenceWarning",
     "Workload",
     "control_risk",
+    "control_similarity",
     "fit_policy",
     "frontier",
     "label_shift",
     "multi_exit",
+    "neighbour_pairs",
     "profile",
     "reliability",
     "simulate",
@@ -143,6 +153,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CacheStats": "cascade.caching.stats",
     "Certificate": "cascade.core.certificate",
     "ClosedLoop": "cascade.simulation.clients",
     "DriftReport": "cascade.telemetry.drift",
@@ -154,7 +165,10 @@ _HOMES = {
     "Priority": "cascade.scheduling.messages",
     "Replay": "cascade.core.replay",
     "Report": "cascade.simulation.report",
+    "ResultCache": "cascade.caching.result_cache",
     "ServiceTable": "cascade.core.service",
+    "SimilarityCache": "cascade.caching.similarity",
+    "SimilarityThreshold": "cascade.calibration.similarity",
     "SlowDown": "cascade.simulation.service_times",
     "Stage": "cascade.stages.stage",
     "StageOutput": "cascade.core.records",
@@ -162,10 +176,12 @@ _HOMES = {
     "Update": "cascade.calibration.update",
     "Workload": "cascade.simulation.workloads",
     "control_risk": "cascade.calibration.risk",
+    "control_similarity": "cascade.calibration.similarity",
     "fit_policy": "cascade.calibration.fit",
     "frontier": "cascade.calibration.frontier",
     "label_shift": "cascade.calibration.label_shift",
     "multi_exit": "cascade.stages.multi_exit",
+    "neighbour_pairs": "cascade.calibration.similarity",
     "profile": "cascade.profiling.profile",
     "reliability": "cascade.calibration.reliability",
     "simulate": "cascade.simulation.simulate",

@@ -1,7 +1,4 @@
-"""The public `ResultCache`: what stages said about equal inputs, kept and shared; it wires keys, store and flights together.
-
-Decides nothing about requests: whoever asks looks up, runs what is missing, and hands in what the stages said.
-"""
+"""The public `ResultCache`: what stages said about equal inputs, kept and shared; it wires keys, store and flights together."""
 
 from __future__ import annotations
 
@@ -9,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from secrets import token_bytes
-from sys import intern
 from typing import Any
 
-from cascade.caching.entries import NOTHING, Entry, Said, private
 from cascade.caching.epochs import Epochs
-from cascade.caching.flight import Flights, Join, Lead
+from cascade.caching.flight import Flights
 from cascade.caching.folder import Folder
 from cascade.caching.keys import SEED_BYTES, Key, KeyMaker, Scope, scope_of, tenant_of
+from cascade.caching.sharing import Sharing
+from cascade.caching.similarity import SimilarityCache
 from cascade.caching.stats import CacheStats
 from cascade.caching.store import Store
 from cascade.clock import Clock, MonotonicClock
@@ -25,7 +22,7 @@ from cascade.errors import CacheKeyError
 _MAX_SCOPES = 1024
 
 
-class ResultCache:
+class ResultCache(Sharing):
     """What the stages said about inputs, so that equal inputs are answered from it.
 
     Parameters
@@ -49,6 +46,8 @@ class ResultCache:
         better where the same inputs stay popular, far worse where each is asked for a few times in a row and then no more.
     folder : str or Path, optional
         Where `save` keeps what is known for the next process, which must see the same ``key=``. Needs the extra ``disk``.
+    similar : SimilarityCache, optional
+        Finds near duplicates, for `near`.
     clock : Clock, optional
 
     Raises
@@ -86,6 +85,7 @@ class ResultCache:
         on_device: str = "copy",
         admission: str = "recency",
         folder: str | Path | None = None,
+        similar: SimilarityCache | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._clock = clock or MonotonicClock()
@@ -93,6 +93,7 @@ class ResultCache:
         self._folder = None if folder is None else Folder(folder, max_bytes)
         seed = token_bytes(SEED_BYTES) if self._folder is None else self._folder.seed
         self._namespace, self._keys = namespace, KeyMaker(seed, compare_up_to, on_device, key)
+        self._similar = similar
         self.flights = Flights(self._keys.is_unchanged)
         self._scopes: dict[tuple[str, str], Scope] = {}
         self._scope = self.scope()
@@ -135,109 +136,12 @@ class ResultCache:
                 self._store.counts.unkeyed += 1
             raise
 
-    def look(self, key: Key) -> Said:
-        """What is known about this input, by source; empty where nothing is. Counts as a hit or as a miss."""
-        entry = self._store.get(key.token, key.valid_from)
-        if entry is None:
-            return NOTHING
-        if entry.stored == key.parts:
-            return entry.said
-        self._recount("hits", "misses")
-        return NOTHING
-
-    def enter(self, key: Key, *, runs_here: bool = True) -> Lead | Join:
-        """Lead the computation for an input, or join the one in progress; to be asked once `look` has said too little.
-
-        Parameters
-        ----------
-        key : Key
-        runs_here : bool
-            Whether the calling thread itself runs the stages if it leads, so that it must not wait for anybody meanwhile.
-
-        Returns
-        -------
-        Lead or Join
-            The ``said`` of a `Lead` is what became known since the look-up, if anything.
-        """
-        turn = self.flights.enter(key, runs_here=runs_here)
-        # Somebody may have landed between the look-up and now.
-        if type(turn) is Lead and key.token in self._store:
-            entry = self._store.peek(key.token, key.valid_from)
-            if entry is not None and entry.stored == key.parts:
-                turn.said = entry.said
-        return turn
-
-    def settle(self, lead: Lead, ran: Said) -> None:
-        """Keep what was found out, and wake who waits for it.
-
-        Parameters
-        ----------
-        lead : Lead
-        ran : mapping from str to value
-            By source, what the stages said that ran now; what was known before keeps its age.
-        """
-        fresh = _private(ran)
-        if self._keep(lead.key, fresh):
-            lead.land({**fresh, **lead.said} if lead.said else fresh)
-        else:
-            lead.fail()
-
-    def remember(self, key: Key, said: Said) -> bool:
-        """Keep what stages said about an input, beside what is known already.
-
-        Parameters
-        ----------
-        key : Key
-        said : mapping from str to value
-            By source: arrays, tensors, plain values, or tuples, lists and dicts of these. Copied.
-
-        Returns
-        -------
-        bool
-            False if the input was changed since the key was made: what was said may be about another one, and is not kept.
-        """
-        return self._keep(key, _private(said))
-
-    def _keep(self, key: Key, fresh: dict[str, Any]) -> bool:
-        parts = self._keys.copied(key)
-        if parts is None:
-            with self._store.lock:
-                self._store.counts.declined += 1
-            return False
-        if not fresh:
-            return True
-        token, valid_from, store = key.token, key.valid_from, self._store
-        entry = Entry(token, parts, fresh, born_ms=self._clock.now_ms(), epoch=key.epoch)
-        current, grown = None, entry
-        while not store.swap(token, grown, current, valid_from):
-            current = store.peek(token, valid_from)
-            if current is None or current.stored != parts:
-                grown = entry
-            elif current.epoch > key.epoch or current.said.keys() >= fresh.keys():
-                # Known already, or by somebody who asked after an invalidation that this request came before.
-                break
-            else:
-                grown = current.joined(token, fresh)
-        return True
-
-    def count_upgrade(self) -> None:
-        """A look-up that found something went on from it."""
-        self._recount("hits", "upgrades")
-
-    def count_join(self, *, found: bool) -> None:
-        """A look-up ended with what another request found out; ``found`` says whether it had found something itself."""
-        self._recount("hits" if found else "misses", "joins")
-
-    def _recount(self, was: str, now: str) -> None:
-        counts = self._store.counts
-        with self._store.lock:
-            setattr(counts, was, getattr(counts, was) - 1)
-            setattr(counts, now, getattr(counts, now) + 1)
-
     def clear(self) -> None:
         """Forget everything; what requests in progress find out is not kept for later ones."""
         self._epochs.void_all()
         self._store.clear()
+        if self._similar is not None:
+            self._similar.forget(b"")
         if self._folder is not None:
             self._folder.void(b"")
 
@@ -251,6 +155,8 @@ class ResultCache:
         """
         tenant = self.scope(namespace).tenant
         self._store.drop(tenant, self._epochs.void(tenant))
+        if self._similar is not None:
+            self._similar.forget(tenant)
         if self._folder is not None:
             self._folder.void(tenant)
 
@@ -277,7 +183,5 @@ class ResultCache:
         self._epochs.renew()
         self.flights.renew()
         self._store.renew()
-
-
-def _private(said: Said) -> dict[str, Any]:
-    return {intern(source): private(value) for source, value in said.items()}
+        if self._similar is not None:
+            self._similar.renew()
