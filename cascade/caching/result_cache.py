@@ -12,6 +12,7 @@ from cascade.caching.epochs import Epochs
 from cascade.caching.flight import Flights
 from cascade.caching.folder import Folder
 from cascade.caching.keys import SEED_BYTES, Key, KeyMaker, Scope, scope_of, tenant_of
+from cascade.caching.prepared import PreparedInputs
 from cascade.caching.sharing import Sharing
 from cascade.caching.similarity import SimilarityCache
 from cascade.caching.stats import CacheStats
@@ -44,6 +45,8 @@ class ResultCache(Sharing):
     admission : {"recency", "frequency"}
         Whether a new entry always gets room, or only if its input was asked for more often of late than those that would have to go:
         better where the same inputs stay popular, far worse where each is asked for a few times in a row and then no more.
+    prepared_bytes : int
+        What the results of ``preprocess=`` may take, beside ``max_bytes``.
     folder : str or Path, optional
         Where `save` keeps what is known for the next process, which must see the same ``key=``. Needs the extra ``disk``.
     similar : SimilarityCache, optional
@@ -54,6 +57,11 @@ class ResultCache(Sharing):
     ------
     ConfigurationError
         If a bound or the time to live is negative, or another argument cannot work.
+
+    Attributes
+    ----------
+    prepared : PreparedInputs or None
+        What ``preprocess=`` made of inputs; None without ``prepared_bytes``.
 
     Notes
     -----
@@ -84,6 +92,7 @@ class ResultCache(Sharing):
         compare_up_to: int = 1 << 20,
         on_device: str = "copy",
         admission: str = "recency",
+        prepared_bytes: int = 0,
         folder: str | Path | None = None,
         similar: SimilarityCache | None = None,
         clock: Clock | None = None,
@@ -94,6 +103,9 @@ class ResultCache(Sharing):
         seed = token_bytes(SEED_BYTES) if self._folder is None else self._folder.seed
         self._namespace, self._keys = namespace, KeyMaker(seed, compare_up_to, on_device, key)
         self._similar = similar
+        self.prepared = (
+            PreparedInputs(self._keys, prepared_bytes, ttl_ms, self._clock.now_ms) if prepared_bytes else None
+        )
         self.flights = Flights(self._keys.is_unchanged)
         self._scopes: dict[tuple[str, str], Scope] = {}
         self._scope = self.scope()
@@ -140,6 +152,8 @@ class ResultCache(Sharing):
         """Forget everything; what requests in progress find out is not kept for later ones."""
         self._epochs.void_all()
         self._store.clear()
+        if self.prepared is not None:
+            self.prepared.store.clear()
         if self._similar is not None:
             self._similar.forget(b"")
         if self._folder is not None:
@@ -154,7 +168,10 @@ class ResultCache(Sharing):
             By default the cache's own.
         """
         tenant = self.scope(namespace).tenant
-        self._store.drop(tenant, self._epochs.void(tenant))
+        before = self._epochs.void(tenant)
+        self._store.drop(tenant, before)
+        if self.prepared is not None:
+            self.prepared.store.drop(tenant, before)
         if self._similar is not None:
             self._similar.forget(tenant)
         if self._folder is not None:
@@ -183,5 +200,7 @@ class ResultCache(Sharing):
         self._epochs.renew()
         self.flights.renew()
         self._store.renew()
+        if self.prepared is not None:
+            self.prepared.store.renew()
         if self._similar is not None:
             self._similar.renew()
