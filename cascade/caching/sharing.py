@@ -47,6 +47,8 @@ class Sharing:
     def near(self, key: Key, x: Any) -> Said:
         """What is known about the most similar input, if it is similar enough; to be asked once `look` has found nothing.
 
+        What is kept later under this key is then found as a neighbour of others.
+
         Parameters
         ----------
         key : Key

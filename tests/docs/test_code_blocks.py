@@ -27,6 +27,7 @@ def _usual_switch_interval():
         "README.md",
         "docs/tutorial.md",
         "docs/how-to-fastapi.md",
+        "docs/how-to-cache.md",
         "docs/how-to-frontier.md",
         "docs/how-to-simulate.md",
         "docs/how-to-sklearn.md",
