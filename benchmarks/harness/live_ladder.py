@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
+from time import perf_counter
+from typing import Any
 
 import numpy as np
 from harness.datasets import cifar10
@@ -20,18 +23,47 @@ from cascade.profiling.profile import profile
 from cascade.stages.stage import Stage
 
 SPLIT_SEED = 0
+AT_ONCE_MS = 2.0
 CHAIN, THRESHOLD = (0, 3), 0.8
 """The static chain: the smallest network, and the largest where it is less sure than this."""
 
 
 @dataclass(frozen=True, slots=True)
+class Ran:
+    """One batch that a stage ran: which stage, how many rows, and when, in milliseconds."""
+
+    stage: int
+    n: int
+    began_ms: float
+    ended_ms: float
+
+
+class Clocked:
+    """A stage that notes every batch it runs, and is the stage inside otherwise."""
+
+    def __init__(self, stage: Stage, number: int, ran: list[Ran]) -> None:
+        self._stage, self._number, self._ran = stage, number, ran
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stage, name)
+
+    def run(self, batch: Any, carry: Any = None) -> tuple[Any, Any]:
+        """As the stage inside."""
+        began = perf_counter()
+        said = self._stage.run(batch, carry)
+        self._ran.append(Ran(self._number, len(batch), began * 1e3, perf_counter() * 1e3))
+        return said
+
+
+@dataclass(frozen=True, slots=True)
 class Served:
-    """One policy: what it runs live, and what it is simulated with."""
+    """One policy: what it runs live, and what it is simulated with; ``ran`` holds the batches that have run."""
 
     name: str
-    stages: tuple[Stage, ...]
+    stages: tuple[Clocked, ...]
     policy: Policy
     outcomes: Outcomes
+    ran: list[Ran]
 
     def predictor(self, images: np.ndarray) -> Predictor:
         """Live, on one lane."""
@@ -62,7 +94,7 @@ def ladder(data: Path, cell_ms: float, heat_ms: float) -> Ladder:
     policy = fit_policy(fit, service, seed=SPLIT_SEED, max_accuracy_drop=0.0)
     last = len(DEPTHS) - 1
     policies = (
-        Served("cascade", stages, policy, served),
+        of("cascade", stages, policy, served),
         by_hand("largest", stages, service, served, which=(last,), thresholds=()),
         by_hand("smallest", stages, service, served, which=(0,), thresholds=()),
         by_hand("static chain", stages, service, served, which=CHAIN, thresholds=(THRESHOLD,)),
@@ -93,4 +125,27 @@ def by_hand(
     )
     assert outcomes.log_probs is not None
     said = Outcomes.from_probs(np.exp(outcomes.log_probs[:, chosen].astype(np.float64)), outcomes.labels, stages=names)
-    return Served(name, tuple([stages[j] for j in which]), Policy.from_thresholds(thresholds, table), said)
+    return of(name, [stages[j] for j in which], Policy.from_thresholds(thresholds, table), said)
+
+
+def of(name: str, stages: Sequence[Stage], policy: Policy, outcomes: Outcomes) -> Served:
+    """A policy over stages that note what they run."""
+    ran: list[Ran] = []
+    return Served(name, tuple([Clocked(stage, j, ran) for j, stage in enumerate(stages)]), policy, outcomes, ran)
+
+
+def as_measured(service: ServiceTable, ran: Sequence[Ran]) -> tuple[ServiceTable, dict[str, float]]:
+    """The table as the batches of one run would have it, and what is different.
+
+    Every time is multiplied by what the batches took over what was profiled, and the time between two batches where the second
+    followed at once is added: while a lane is never idle, that is what answering and deciding take.
+    """
+    took_ms = sum(one.ended_ms - one.began_ms for one in ran)
+    factor = took_ms / sum(service.mean_at(one.stage, one.n) for one in ran)
+    gaps = np.array([after.began_ms - before.ended_ms for before, after in pairwise(ran)])
+    at_once = gaps[gaps < AT_ONCE_MS]
+    between_ms = float(np.median(at_once)) if len(at_once) else 0.0
+    table = replace(
+        service, mean_ms=service.mean_ms * factor + between_ms, quantile_ms=service.quantile_ms * factor + between_ms
+    )
+    return table, {"measured_over_profiled": round(factor, 3), "between_ms": round(between_ms, 3)}
