@@ -71,7 +71,8 @@ class FailingStage(_FaultyStage):
     def run(self, batch: Any, carry: Any = None) -> tuple[Any, Any]:
         """As the stage inside, or the error."""
         if self._is_faulty():
-            raise self._error
+            # Raised once more, an error keeps the frames of every time before, and all that was in them.
+            raise self._error.with_traceback(None)
         return self._stage.run(batch, carry)
 
 

@@ -29,6 +29,15 @@ def test_a_failing_stage_raises_always_where_no_calls_are_named():
             stage.run(X)
 
 
+def test_an_error_that_is_raised_often_keeps_the_frames_of_the_last_time_only():
+    stage, lengths = FailingStage(fake()), []
+    for _ in range(3):
+        with pytest.raises(RuntimeError) as caught:
+            stage.run(X)
+        lengths.append(len(caught.traceback))
+    assert len(set(lengths)) == 1
+
+
 def test_a_stage_returns_nan_of_the_same_shape():
     stage = NanStage(fake(), on_calls=[1])
     assert np.isnan(stage.run(X)[0]).all()
