@@ -102,3 +102,5 @@ class Worker:
             work.faults.update(dict.fromkeys(range(len(work.members)), fault))
             self._lane.reject(work.stage)
         self._employer.finish(self._lane, work)
+        if work.faults:
+            work.let_go()

@@ -1,3 +1,6 @@
+import gc
+from weakref import ref
+
 import numpy as np
 import pytest
 
@@ -83,6 +86,21 @@ def test_a_stage_that_raises_says_nothing_about_anybody(parts, stages, clock):
     assert isinstance(work.faults[1].__cause__, RuntimeError)
     assert [member.evidence_set for member in members] == [0, 0]
     assert bench.lane.counters.snapshot().n_faults == {"weak": 1}
+
+
+def test_inputs_of_a_batch_that_failed_go_without_waiting_for_the_garbage_collector(parts, stages, clock):
+    bench = Bench(parts, [FakeStage("weak", lambda batch: batch / "none"), stages[1]], clock)
+    gc.disable()
+    try:
+        members = bench.ask(1, 2)
+        inputs = [ref(member.batch) for member in members]
+        work = bench.run(0, members)
+        assert work.has_failed
+        work.let_go()
+        del members, work
+        assert [kept() for kept in inputs] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_row_that_cannot_be_used_leaves_the_others_their_answers(parts, stages, clock):
