@@ -8,6 +8,7 @@ from weakref import finalize
 
 import numpy as np
 
+from cascade.caching.result_cache import ResultCache
 from cascade.calibration.fit import fit_policy
 from cascade.clock import Clock, MonotonicClock
 from cascade.core.certificate import Certificate
@@ -26,13 +27,14 @@ from cascade.runtime.guard import Strictness
 from cascade.runtime.lifetime import Lifetime
 from cascade.runtime.ready import ReadyPolicy
 from cascade.runtime.request import InputCheck, checked_terms, sample_inputs
+from cascade.runtime.servers import checked_cache, server_for
 from cascade.runtime.serving import Server
 from cascade.runtime.starting import LaneSettings, engine_for
-from cascade.runtime.thread_counts import checked_threads
 from cascade.runtime.warming import run_first_requests
 from cascade.runtime.watch import drift_watcher_of
 from cascade.runtime.wiring import bound_policy, followed_policy, terms_under
 from cascade.stages.base import RunnableStage
+from cascade.stages.fingerprint import preparation_version
 from cascade.telemetry.counters import Counters
 
 
@@ -48,8 +50,12 @@ class Predictor(Answering, Feedback, Lifetime):
     service : ServiceTable, optional
         Service times on this machine. By default the stages are profiled briefly; a table that was measured elsewhere
         is measured again, with a warning.
+    cache : ResultCache, optional
+        Answers requests from what the stages said about equal inputs; may be shared with other predictors.
     preprocess : callable, optional
         Batch in, batch out; once per request, inside the budget.
+    preprocess_version : str, optional
+        Names what `preprocess` does, for the cache; by default a hash of its code and of what it closes over.
     postprocess : callable, optional
         Label in, anything out; once per answer that has a label, inside the budget.
     infeasible : {"fastest", "raise", "prior"}
@@ -123,7 +129,7 @@ class Predictor(Answering, Feedback, Lifetime):
         *,
         certificate: Certificate | None = None,
         on_overload: str = "degrade",
-        cache: None = None,
+        cache: ResultCache | None = None,
         preprocess: Callable[[Any], Any] | None = None,
         postprocess: Callable[[Any], Any] | None = None,
         infeasible: str = "fastest",
@@ -144,12 +150,11 @@ class Predictor(Answering, Feedback, Lifetime):
         machine_share: float = 1.0,
         strict: bool = False,
         strict_miss_rate: float = 0.001,
+        preprocess_version: str | None = None,
     ) -> None:
-        if cache is not None:
-            raise ConfigurationError(f"expected cache=None, got {cache!r}: this version has no result cache")
         followed = followed_policy(policy, certificate, stages)
         checked_terms(infeasible, abstain_below, on_overload)
-        checked_threads(threads)
+        checked_cache(cache)
         settings = LaneSettings(lanes, max_batch, max_waiting, headroom, machine_share, on_overload)
         self._stages, self._threads, self._asked = tuple(stages), threads, (infeasible, abstain_below, on_overload)
         self._clock, self._counters = clock or MonotonicClock(), Counters()
@@ -161,23 +166,27 @@ class Predictor(Answering, Feedback, Lifetime):
         self._auditor = auditor_of(self._engine, self._counters, audits)
         self._engine.renewals += [part.renew for part in (self._counters, self._auditor) if part is not None]
         self._drift = drift_watcher_of(self._counters, tuple(stage.name for stage in stages), drift_window)
-        self._server = self._first_server(timed, (preprocess, postprocess), Strictness(strict, strict_miss_rate))
+        around, strictness = (preprocess, postprocess, preprocess_version), Strictness(strict, strict_miss_rate)
+        self._server = self._first_server(timed, cache, around, strictness)
         finalize(self, self._engine.retire).atexit = False
         if self._sample is not None:
             self.warm_up(self._sample)
 
-    def _first_server(self, policy: Policy, around: tuple[Any, Any], strictness: Strictness) -> Server:
-        server = Server(
+    def _first_server(
+        self, policy: Policy, cache: ResultCache | None, around: tuple[Any, Any, Any], strictness: Strictness
+    ) -> Server:
+        server = server_for(
             ReadyPolicy(policy, self._stages),
             self._engine,
-            self._clock,
-            strictness=strictness,
+            cache,
+            preparation_version(around[0], around[2], self._inputs.version),
             counters=self._counters,
             inputs=self._inputs,
             terms=terms_under(policy, *self._asked),
             preprocess=around[0],
             postprocess=around[1],
             watchers=tuple(watcher for watcher in (self._auditor, self._drift) if watcher is not None),
+            strictness=strictness,
         )
         self._engine.follow(server)
         return server
@@ -226,10 +235,9 @@ class Predictor(Answering, Feedback, Lifetime):
         outcomes = Outcomes.record(stages, inputs, y, progress=progress)
         table = service or profile(stages, inputs, threads=keywords.get("threads", 1), progress=progress)
         policy = fit_policy(outcomes, table, max_accuracy_drop, seed)
-        sample = keywords.pop("sample", None)
-        return cls(
-            stages, policy, table, preprocess=preprocess, sample=_few(inputs) if sample is None else sample, **keywords
-        )
+        if keywords.get("sample") is None:
+            keywords["sample"] = take_rows(inputs, np.arange(min(n_rows(inputs), 64)))
+        return cls(stages, policy, table, preprocess=preprocess, **keywords)
 
     def swap_policy(self, policy: Policy, certificate: Certificate | None = None) -> None:
         """Answer by another policy from the next request on; requests in flight finish under the old one.
@@ -249,7 +257,8 @@ class Predictor(Answering, Feedback, Lifetime):
         """
         followed = followed_policy(policy, certificate, self._stages)
         table = _certified_service(followed, self._stages, self._threads) or self.policy.service
-        timed = bound_policy(followed.retime(table), self._stages, self._sample)
+        # No stage is run for it: a lane may be busy with it, and it may fail.
+        timed = bound_policy(followed.retime(table), self._stages, self._sample, self.policy.classes)
         terms = terms_under(timed, *self._asked)
         server = self._server.under(ReadyPolicy(timed, self._stages), terms)
         self._engine.follow(server)
@@ -284,7 +293,3 @@ def _certified_service(policy: Policy, stages: Sequence[RunnableStage], threads:
     if policy.guarantee is None or (stamp is not None and stamp_mismatch(stamp, current_stamp(stages, threads))):
         return None
     return policy.service
-
-
-def _few(inputs: Any) -> Any:
-    return take_rows(inputs, np.arange(min(n_rows(inputs), 64)))

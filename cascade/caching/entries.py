@@ -63,8 +63,8 @@ class Entry:
         self.n_bytes = n_bytes
 
     def joined(self, token: Token, said: Said) -> Entry:
-        """The same with what else was said; what is known already stays, and the whole stays as old as its oldest part."""
-        return Entry(token, self.stored, {**said, **self.said}, born_ms=self.born_ms, epoch=self.epoch)
+        """The same with what else was said, after what is known already, which stays; and the whole stays as old as its oldest part."""
+        return Entry(token, self.stored, {**self.said, **said, **self.said}, born_ms=self.born_ms, epoch=self.epoch)
 
 
 def private(value: Any) -> Any:
@@ -97,6 +97,28 @@ def private(value: Any) -> Any:
         "expected what a stage said as arrays of numbers, tensors, str, bytes, numbers, or tuples, lists and dicts of these, "
         f"got a {kind.__module__}.{kind.__qualname__}: hand in the encoded row instead"
     )
+
+
+def copied(value: Any) -> Any:
+    """A copy of what the store holds that whoever gets it may write into."""
+    kind = type(value)
+    if kind is _ARRAY:
+        return value.copy()
+    if kind is tuple or kind is list:
+        return kind(map(copied, value))
+    if kind is dict:
+        return {key: copied(item) for key, item in value.items()}
+    return value.clone() if is_tensor(value) else value
+
+
+def can_be_held(value: Any) -> bool:
+    """Whether `private` can copy a value."""
+    kind = type(value)
+    if kind is tuple or kind is list:
+        return all(map(can_be_held, value))
+    if kind is dict:
+        return all(can_be_held(item) for item in value.values())
+    return (kind is _ARRAY and not value.dtype.hasobject) or isinstance(value, _PLAIN) or is_tensor(value)
 
 
 def held_bytes(value: Any) -> int:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from cascade.caching.encoding import is_tensor
-from cascade.caching.entries import Entry, private
+from cascade.caching.entries import Entry, copied, private
 from cascade.caching.keys import Key, KeyMaker
 from cascade.caching.store import Store
 from cascade.errors import ConfigurationError
@@ -37,7 +34,7 @@ class PreparedInputs:
     def get(self, key: Key) -> Any:
         """A batch that whoever gets it may write into; None where there is none."""
         entry = self.store.get(key.token, key.valid_from)
-        return _copied(entry.said[_BATCH]) if entry is not None and entry.stored == key.parts else None
+        return copied(entry.said[_BATCH]) if entry is not None and entry.stored == key.parts else None
 
     def keep(self, key: Key, batch: Any) -> bool:
         """Keep a batch; False if it cannot be copied for sure, or the input has changed since its key was made."""
@@ -55,14 +52,3 @@ class PreparedInputs:
                 # Another input of the same hash: one of the two has to go.
                 self.store.swap(key.token, entry, current, key.valid_from)
         return True
-
-
-def _copied(value: Any) -> Any:
-    kind = type(value)
-    if kind is np.ndarray:
-        return value.copy()
-    if kind is tuple or kind is list:
-        return kind(map(_copied, value))
-    if kind is dict:
-        return {key: _copied(item) for key, item in value.items()}
-    return value.clone() if is_tensor(value) else value

@@ -107,7 +107,7 @@ class Sharing:
         """
         fresh = _private(ran)
         if self._keep(lead.key, fresh):
-            lead.land({**fresh, **lead.said} if lead.said else fresh)
+            lead.land({**lead.said, **fresh, **lead.said} if lead.said else fresh)
         else:
             lead.fail()
 

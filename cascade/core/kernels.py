@@ -142,21 +142,14 @@ def _first_maximum(row: Any) -> int:
 
 
 @compiled
-def absorb_scores(scores: Any, as_logits: bool, slot: int, after: int, params: Any, state: Any) -> float:
-    """Read one item's scores (1, c) of the stage ``slot``; the confidence that follows, or -1 if they are not usable.
+def pool_state(n_stages: int, after: int, params: Any, state: Any) -> float:
+    """Pool what the stages of the set ``after`` have said, as it stands in ``state``; the confidence that follows.
 
-    ``after`` the set of stages run, this one included; ``params`` (2 K + c + 2,) its floors, weights, bias and
-    recalibration; ``state`` (K c + c + 1,) what the stages said, then, written here, pooled probabilities and top class.
+    ``params`` and ``state`` as for `absorb_scores`.
     """
-    c = scores.shape[1]
-    n_stages = (params.shape[0] - c - 2) // 2
-    own = state[slot * c : (slot + 1) * c].reshape(1, c)
-    if not (encode_logits(scores, own) if as_logits else encode_probs(scores, own)):
-        return -1.0
+    c = params.shape[0] - 2 * n_stages - 2
     probs = state[n_stages * c : -1]
     for k in range(c):
-        # Recorded outcomes are kept in single precision, and a replay must pool the same numbers.
-        own[0, k] = np.float32(own[0, k])
         probs[k] = params[2 * n_stages + k]
     for j in range(n_stages):
         if after >> j & 1:
@@ -164,6 +157,23 @@ def absorb_scores(scores: Any, as_logits: bool, slot: int, after: int, params: A
     top = _softmax(probs)
     state[-1] = _first_maximum(probs)
     return recalibrate(top, params[-2], params[-1])
+
+
+@compiled
+def absorb_scores(scores: Any, as_logits: bool, slot: int, after: int, params: Any, state: Any) -> float:
+    """Read one item's scores (1, c) of the stage ``slot``; the confidence that follows, or -1 if they are not usable.
+
+    ``after`` the set of stages run, this one included; ``params`` (2 K + c + 2,) its floors, weights, bias and
+    recalibration; ``state`` (K c + c + 1,) what the stages said, then, written here, pooled probabilities and top class.
+    """
+    c = scores.shape[1]
+    own = state[slot * c : (slot + 1) * c].reshape(1, c)
+    if not (encode_logits(scores, own) if as_logits else encode_probs(scores, own)):
+        return -1.0
+    for k in range(c):
+        # Recorded outcomes are kept in single precision, and a replay must pool the same numbers.
+        own[0, k] = np.float32(own[0, k])
+    return pool_state((params.shape[0] - c - 2) // 2, after, params, state)
 
 
 @compiled

@@ -38,6 +38,7 @@ class Answering:
         strict: bool | None = None,
         infeasible: str | None = None,
         abstain_below: float | None = None,
+        namespace: str | None = None,
     ) -> Prediction:
         """Answer one item: on the calling thread if a lane is idle, else in turn with others, in one batch with them.
 
@@ -54,6 +55,8 @@ class Answering:
             Answer by the deadline with the best evidence there is, even while a stage still runs.
         infeasible, abstain_below
             Override the predictor's own.
+        namespace : str, optional
+            Whose entries of the result cache may be used, instead of the cache's own; without a cache it says nothing.
 
         Raises
         ------
@@ -69,7 +72,7 @@ class Answering:
             If the predictor takes no requests.
         """
         server = self._server
-        request = server.request(budget_ms, deadline_ms, infeasible, abstain_below)
+        request = server.request(budget_ms, deadline_ms, infeasible, abstain_below, namespace)
         if priority != "normal":
             priority_of(priority)
         if server.is_strict if strict is None else strict:
@@ -86,6 +89,7 @@ class Answering:
         strict: bool | None = None,
         infeasible: str | None = None,
         abstain_below: float | None = None,
+        namespace: str | None = None,
     ) -> Future[Prediction]:
         """Queue one item, and return at once.
 
@@ -109,7 +113,7 @@ class Answering:
         Preprocessing runs on the calling thread, postprocessing on that of a lane.
         """
         server = self._server
-        request = server.request(budget_ms, deadline_ms, infeasible, abstain_below)
+        request = server.request(budget_ms, deadline_ms, infeasible, abstain_below, namespace)
         return server.future(x, request, priority, is_strict=server.is_strict if strict is None else strict)
 
     def apredict(
@@ -122,6 +126,7 @@ class Answering:
         strict: bool | None = None,
         infeasible: str | None = None,
         abstain_below: float | None = None,
+        namespace: str | None = None,
     ) -> Coroutine[Any, Any, Prediction]:
         """Answer one item without blocking the event loop that awaits it; stages run on the lanes only.
 
@@ -129,7 +134,7 @@ class Answering:
         the queue. Preprocessing runs on the event loop.
         """
         server = self._server
-        request = server.request(budget_ms, deadline_ms, infeasible, abstain_below)
+        request = server.request(budget_ms, deadline_ms, infeasible, abstain_below, namespace)
         is_strict = server.is_strict if strict is None else strict
         return self._kept(server.on_loop(x, request, priority, is_strict=is_strict))
 
@@ -145,6 +150,7 @@ class Answering:
         deadline_ms: float | None = None,
         infeasible: str | None = None,
         abstain_below: float | None = None,
+        namespace: str | None = None,
     ) -> BatchPrediction:
         """Answer n rows in one call; only unsure rows reach the next stage.
 
@@ -156,7 +162,7 @@ class Answering:
             If there are no rows.
         """
         server = self._server
-        return server.many(X, server.request(budget_ms, deadline_ms, infeasible, abstain_below))
+        return server.many(X, server.request(budget_ms, deadline_ms, infeasible, abstain_below, namespace))
 
     def refine(
         self,
@@ -166,6 +172,7 @@ class Answering:
         deadline_ms: float | None = None,
         infeasible: str | None = None,
         abstain_below: float | None = None,
+        namespace: str | None = None,
     ) -> Iterator[Prediction]:
         """A first answer from the fastest stage, then one after each further stage; the last has ``final=True``.
 
@@ -173,7 +180,7 @@ class Answering:
         comes once more as the final answer.
         """
         server = self._server
-        return server.improving(x, server.request(budget_ms, deadline_ms, infeasible, abstain_below))
+        return server.improving(x, server.request(budget_ms, deadline_ms, infeasible, abstain_below, namespace))
 
     def explain(self, budget_ms: float | None = None) -> str:
         """The plan for a fresh request in words: stages, thresholds, expected accuracy and time."""

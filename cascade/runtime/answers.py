@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from cascade.core.records import FloatArray, IntArray, OpenPrediction, Prediction, Status
 from cascade.core.replay import label_array, path_counts_of
-from cascade.runtime.batch import Rows
 from cascade.runtime.ready import INFINITE, ReadyPolicy
+from cascade.runtime.row_states import Rows
 from cascade.runtime.single import Request
 
 
@@ -27,6 +27,7 @@ class Reached(Protocol):
     confidence: float
     path: tuple[str, ...]
     is_degraded: bool
+    is_resumed: bool
 
 
 Postprocess = Callable[[Any], Any] | None
@@ -53,6 +54,8 @@ class BatchPrediction:
         Of the whole call.
     ids : ndarray of int64, shape (n,), or None
         What `Predictor.feedback` asks for; None where the predictor neither audits nor looks for drift.
+    from_cache : ndarray of bool, shape (n,)
+        Whether some evidence came from the result cache.
     """
 
     labels: NDArray[Any]
@@ -63,7 +66,8 @@ class BatchPrediction:
     in_time: NDArray[np.bool_]
     path_counts: Mapping[tuple[str, ...], int]
     latency_ms: float
-    ids: IntArray | None = None
+    ids: IntArray | None
+    from_cache: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -103,7 +107,7 @@ def prediction_of(
     # A refined answer must not change when the walk goes on.
     answer.probs = probs if final else probs.copy()
     answer.confidence, answer.path, answer.queue_wait_ms = confidence, walk.path, wait_ms
-    answer.from_cache, answer.final, answer.id = False, final, request.id
+    answer.from_cache, answer.final, answer.id = walk.is_resumed, final, request.id
     start_ms, deadline_ms, end_ms = request.start_ms, request.deadline_ms, now()
     answer.budget_ms = None if deadline_ms == INFINITE else deadline_ms - start_ms
     answer.latency_ms, answer.in_time = end_ms - start_ms, end_ms <= deadline_ms
@@ -146,4 +150,5 @@ def answers_of(
         paths,
         end_ms - start_ms,
         ids,
+        rows.resumed,
     )

@@ -23,10 +23,10 @@ from cascade.core.stage_outputs import check_rows, read_output
 from cascade.errors import ConfigurationError, StageError
 from cascade.runtime.answers import BatchPrediction
 from cascade.runtime.audit_thread import AuditThread
-from cascade.runtime.batch import Rows
 from cascade.runtime.engine import Engine
 from cascade.runtime.lane import Lane
 from cascade.runtime.ready import ReadyPolicy
+from cascade.runtime.row_states import Rows
 from cascade.runtime.single import Request
 from cascade.runtime.watch import Walked
 from cascade.telemetry.audit_log import Audit, AuditLog, joined
@@ -214,7 +214,8 @@ class Auditor:
         if lane.is_fenced(j):
             raise StageError(f"stage {self._names[j]!r} failed repeatedly and is left alone for a while")
         try:
-            output, carry = lane.run(j, job.batch, None if before < 0 else job.carries[before])
+            with lane.at_work():
+                output, carry = lane.run(j, job.batch, None if before < 0 else job.carries[before])
             check_rows(lane.stages[j], output, 1)
             read_output(lane.stages[j], output)
         except StageError:
@@ -251,6 +252,8 @@ def auditor_of(engine: Engine, counters: Counters, settings: AuditSettings) -> A
 
 
 def _copied(batch: Any, row: int) -> Any:
-    """One row as a batch that shares nothing with the caller's, who may change it."""
+    """One row as a batch that shares nothing with the caller's, who may change it; ``batch`` may be what gives the batch."""
+    if callable(batch):
+        batch = batch()
     item = take_rows(batch, np.array([row]))
     return item if hasattr(item, "shape") else deepcopy(item)

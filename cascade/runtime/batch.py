@@ -6,6 +6,7 @@ on, the least sure first, so that time that runs out is missing where it matters
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,49 +17,19 @@ from cascade.core.evidence import reachable_sets
 from cascade.core.guarantee import capped_price
 from cascade.core.induction import STOP
 from cascade.core.records import FloatArray, IntArray
-from cascade.core.replay import path_counts_of
 from cascade.core.rows import n_rows, take_rows
 from cascade.core.table import DecisionTable
 from cascade.errors import StageError
 from cascade.runtime.lane import Lane
+from cascade.runtime.memory import Start
 from cascade.runtime.ready import INFINITE, ReadyPolicy, regime
+from cascade.runtime.row_states import KnownRows, Rows
 from cascade.runtime.single import Terms, too_small
 
 WAVE_ROWS = 1024
 _WAVE_BYTES = 16 << 20
 _FILL = 0.9
 """Share of the time that is planned for; the rest is for what takes longer than its mean."""
-
-
-@dataclass(slots=True, eq=False)
-class Rows:
-    """The state of all rows of one call; arrays of length n, filled in place by the waves.
-
-    Attributes
-    ----------
-    label_index : ndarray of int64
-        Top class; -1 where no stage answered.
-    confidence : ndarray
-    probs : ndarray, shape (n, c)
-    last_stage : ndarray of int64
-        -1 where no stage ran.
-    trace : ndarray of int64
-        The path, as digits to the base K + 1.
-    degraded : ndarray of bool
-    """
-
-    label_index: IntArray
-    confidence: FloatArray
-    probs: FloatArray
-    last_stage: IntArray
-    trace: IntArray
-    degraded: Any
-
-    def paths(self, rows: IntArray, names: tuple[str, ...]) -> list[tuple[str, ...]]:
-        """The stages, of K names, that ran for each of some rows."""
-        codes, places = np.unique(self.trace[rows], return_inverse=True)
-        known = [path for code in codes for path in path_counts_of(np.array([code]), names)]
-        return [known[place] for place in places.tolist()]
 
 
 @dataclass(slots=True, eq=False)
@@ -89,8 +60,15 @@ class BatchRunner:
     def __init__(self, ready: ReadyPolicy, lane: Lane, clock: Clock, terms: Terms) -> None:
         self._ready, self._lane, self._now, self._terms = ready, lane, clock.now_ms, terms
 
-    def run(self, inputs: Any, stop_at_ms: float) -> Rows:
+    def run(self, inputs: Any, stop_at_ms: float, known: KnownRows | None = None) -> Rows:
         """Answer every row.
+
+        Parameters
+        ----------
+        inputs : batch of n rows
+        stop_at_ms : float
+            Instant by which the last stage must end.
+        known : KnownRows, optional
 
         Raises
         ------
@@ -100,14 +78,7 @@ class BatchRunner:
             If every stage failed for some row.
         """
         n = n_rows(inputs)
-        state = Rows(
-            np.full(n, -1, np.int64),
-            np.full(n, float(self._ready.prior.max())),
-            np.tile(self._ready.prior, (n, 1)),
-            np.full(n, -1, np.int64),
-            np.zeros(n, np.int64),
-            np.zeros(n, np.bool_),
-        )
+        state = Rows.fresh(n, self._ready.prior)
         size = wave_rows(inputs)
         for start in range(0, n, size):
             rows = np.arange(start, min(start + size, n))
@@ -116,9 +87,25 @@ class BatchRunner:
             features = self._ready.reader.new_features(len(rows))
             batch = inputs if len(rows) == n else take_rows(inputs, rows)
             wave = _Wave(rows, batch, self._now() + share_ms, features, np.zeros(len(rows), np.int64))
+            if known is not None:
+                self._begin_with(known.starts, wave, state)
             self._run_wave(wave, state)
-        state.label_index[state.label_index < 0] = int(self._ready.prior.argmax())
+            if known is not None:
+                known.heard(rows, wave.features, wave.sets)
         return state
+
+    def _begin_with(self, starts: Sequence[Start | None], wave: _Wave, state: Rows) -> None:
+        """Take over what is known about rows of a wave."""
+        for row, place in enumerate(wave.rows.tolist()):
+            start = starts[place]
+            if start is None:
+                continue
+            for j, said in start.rows.items():
+                wave.features[row, j] = said
+                self._note_stage(place, j, state)
+            wave.sets[row] = start.evidence_set
+            state.resumed[place] = True
+        self._pool(wave, np.flatnonzero(wave.sets), state)
 
     def _run_wave(self, wave: _Wave, state: Rows) -> None:
         table = self._table(len(wave.rows), wave.stop_at_ms - self._now())
@@ -196,19 +183,25 @@ class BatchRunner:
         return True
 
     def _read(self, wave: _Wave, j: int, rows: IntArray, state: Rows) -> None:
-        """Pool the new evidence of these rows, set by set."""
+        """Take note of what stage j said about these rows."""
+        wave.sets[rows] |= 1 << j
+        self._pool(wave, rows, state)
+        self._note_stage(wave.rows[rows], j, state)
+
+    def _note_stage(self, places: Any, j: int, state: Rows) -> None:
+        state.last_stage[places] = j
+        state.trace[places] = state.trace[places] * (len(self._ready.stages) + 1) + j + 1
+
+    def _pool(self, wave: _Wave, rows: IntArray, state: Rows) -> None:
+        """Pool the evidence of these rows, set by set."""
         evidence = self._ready.policy.evidence
         assert evidence is not None
-        wave.sets[rows] |= 1 << j
         for s in np.unique(wave.sets[rows]):
             same = rows[wave.sets[rows] == s]
             probs, confidence = evidence.pool(wave.features[same], int(s))
             target = wave.rows[same]
             state.probs[target], state.confidence[target] = probs, confidence
             state.label_index[target] = probs.argmax(axis=1)
-        target = wave.rows[rows]
-        state.last_stage[target] = j
-        state.trace[target] = state.trace[target] * (len(self._ready.stages) + 1) + j + 1
 
     def _run_leftovers(self, wave: _Wave, state: Rows) -> None:
         """Rows that a failed stage left without any answer."""

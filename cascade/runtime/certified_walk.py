@@ -9,6 +9,7 @@ from typing import Any
 
 from cascade.core.times import ROUNDING_MS
 from cascade.runtime.lane import Lane
+from cascade.runtime.memory import Start
 from cascade.runtime.ready import ReadyPolicy
 from cascade.runtime.walk import Walk
 
@@ -37,6 +38,11 @@ class CertifiedWalk(Walk):
     def is_certified(self) -> bool:
         """Whether the answer is within the guarantee, as far as path and time go."""
         return self._is_within and self.evidence_set != 0
+
+    def resume(self, start: Start) -> None:
+        """As `Walk.resume`; what is proved is about paths from their beginning."""
+        super().resume(start)
+        self._is_within = False
 
     def next_stage(self, left_ms: float, lane: Lane) -> int:
         """As `Walk.next_stage`."""

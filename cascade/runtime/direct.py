@@ -14,18 +14,19 @@ from typing import Any, Self
 
 import numpy as np
 
-from cascade.clock import Clock
 from cascade.core.records import Prediction
 from cascade.core.rows import n_rows
 from cascade.errors import BudgetTooSmall, StageError
 from cascade.runtime.answers import BatchPrediction, Postprocess, answers_of, prediction_of
 from cascade.runtime.batch import BatchRunner
+from cascade.runtime.cache_use import CacheUse
 from cascade.runtime.certified_walk import CertifiedWalk
 from cascade.runtime.engine import Engine
 from cascade.runtime.lane import Lane
 from cascade.runtime.ready import ReadyPolicy
 from cascade.runtime.refining import improving_walk
 from cascade.runtime.request import InputCheck, checked_terms, deadline_of
+from cascade.runtime.row_states import KnownRows, Rows
 from cascade.runtime.single import Request, Terms, walk_to_the_end
 from cascade.runtime.walk import Walk
 from cascade.runtime.watch import CertifiedWatcher, Walked, Watcher
@@ -42,7 +43,6 @@ class DirectServer(ABC):
     ----------
     ready : ReadyPolicy
     engine : Engine
-    clock : Clock
     counters : Counters
         For what is counted without holding a lane, under their lock.
     inputs : InputCheck
@@ -57,7 +57,6 @@ class DirectServer(ABC):
         self,
         ready: ReadyPolicy,
         engine: Engine,
-        clock: Clock,
         *,
         counters: Counters,
         inputs: InputCheck,
@@ -67,7 +66,7 @@ class DirectServer(ABC):
         watchers: tuple[Watcher, ...] = (),
     ) -> None:
         self._engine, self._lanes, self._first_lane = engine, engine.lanes, engine.lanes[0]
-        self._clock, self._now = clock, clock.now_ms
+        self._clock, self._now = engine.clock, engine.clock.now_ms
         self._inputs, self._counters = inputs, counters
         self._preprocess, self._postprocess = preprocess, postprocess
         self._reserve_ms = 0.0
@@ -88,7 +87,12 @@ class DirectServer(ABC):
         self._new_walk = Walk if guarantee is None else CertifiedWalk
 
     def request(
-        self, budget_ms: float | None, deadline_ms: float | None, infeasible: str | None, abstain_below: float | None
+        self,
+        budget_ms: float | None,
+        deadline_ms: float | None,
+        infeasible: str | None,
+        abstain_below: float | None,
+        namespace: str | None = None,
     ) -> Request:
         """A request that starts now.
 
@@ -108,22 +112,27 @@ class DirectServer(ABC):
                 terms.abstain_below if abstain_below is None else abstain_below,
                 terms.on_overload,
             )
-        return Request(start_ms, deadline, deadline - self._reserve_ms, terms, next(self._ids))
+        return Request(start_ms, deadline, deadline - self._reserve_ms, terms, next(self._ids), namespace)
 
     def one(self, x: Any, request: Request, priority: str) -> Prediction:
         """The answer to one item: at once on this thread if a lane is free, else through a lane."""
-        batch = self._inputs.one(x, self._preprocess)
+        return self._run(self._inputs.one(x, self._preprocess), request, priority)
+
+    def _run(self, batch: Any, request: Request, priority: str, use: CacheUse | None = None) -> Prediction:
+        """The answer to one checked item."""
         lane: Lane | None = self._first_lane
         if not lane.take(False):  # type: ignore[union-attr] # the first one is there
             lane = self._another_lane()
         if lane is None:
-            return self.through_lane(batch, request, priority)
+            return self.through_lane(batch, request, priority, use=use)
         if lane.is_claimed:
             self._engine.give_back(lane)
-            return self.through_lane(batch, request, priority)
-        return self._on_lane(batch, request, lane)
+            return self.through_lane(batch, request, priority, use=use)
+        return self._on_lane(batch, request, lane, use=use)
 
-    def _on_lane(self, batch: Any, request: Request, lane: Lane, wait_ms: float = 0.0) -> Prediction:
+    def _on_lane(
+        self, batch: Any, request: Request, lane: Lane, wait_ms: float = 0.0, use: CacheUse | None = None
+    ) -> Prediction:
         """The answer to one checked item on a lane that is taken for this thread, and free afterwards."""
         try:
             if get_ident() not in lane.prepared:
@@ -131,6 +140,8 @@ class DirectServer(ABC):
             lane.until_ms = request.stop_at_ms
             ready, now = self.ready, self._now
             walk = self._new_walk(ready, batch, request.deadline_ms - request.start_ms)
+            if use is not None:
+                use.begin(walk)
             walk_to_the_end(walk, lane, now, request)
             answer = prediction_of(walk, ready, request, self._postprocess, now, wait_ms=wait_ms)
             lane.counters.count_answer(answer)
@@ -150,7 +161,9 @@ class DirectServer(ABC):
         return answer
 
     @abstractmethod
-    def through_lane(self, batch: Any, request: Request, priority: str) -> Prediction:
+    def through_lane(
+        self, batch: Any, request: Request, priority: str, *, is_strict: bool = False, use: CacheUse | None = None
+    ) -> Prediction:
         """The answer to one checked item, in turn with others."""
 
     def _another_lane(self) -> Lane | None:
@@ -165,25 +178,31 @@ class DirectServer(ABC):
 
     def many(self, inputs: Any, request: Request) -> BatchPrediction:
         """The answers to n rows."""
-        ready = self.ready
         batch = self._inputs.many(inputs, self._preprocess)
-        with self._engine.lane(ready.expected_ms(n_rows(batch))) as lane:
-            rows = BatchRunner(ready, lane, self._clock, request.terms).run(batch, request.stop_at_ms)
-            ids = np.fromiter(islice(self._ids, n_rows(batch)), np.int64) if self._lasting else None
-            answers = answers_of(rows, ready, request, postprocess=self._postprocess, now=self._now, ids=ids)
-            lane.counters.count_batch(answers.path_counts, answers.status_counts, int(answers.in_time.sum()))
-            with self._counters.lock:
-                for watcher in self._watchers:
-                    watcher.see_many(batch, rows, request, answers)
+        return self._answered(batch, self._rows(batch, request), request)
+
+    def _rows(self, batch: Any, request: Request, known: KnownRows | None = None) -> Rows:
+        """What the stages say about checked rows."""
+        with self._engine.lane(self.ready.expected_ms(n_rows(batch))) as lane, lane.at_work():
+            return BatchRunner(self.ready, lane, self._clock, request.terms).run(batch, request.stop_at_ms, known)
+
+    def _answered(self, batch: Any, rows: Rows, request: Request) -> BatchPrediction:
+        """The answers to rows, counted; ``batch`` may be what gives the batch."""
+        ids = np.fromiter(islice(self._ids, len(rows)), np.int64) if self._lasting else None
+        answers = answers_of(rows, self.ready, request, postprocess=self._postprocess, now=self._now, ids=ids)
+        with self._counters.lock:
+            self._counters.count_batch(answers.path_counts, answers.status_counts, int(answers.in_time.sum()))
+            for watcher in self._watchers:
+                watcher.see_many(batch, rows, request, answers)
         return answers
 
     def improving(self, x: Any, request: Request) -> Iterator[Prediction]:
         """Answers to one item, each from more evidence; only the last is counted, and none as certified."""
         return self._improvements(self._inputs.one(x, self._preprocess), request)
 
-    def _improvements(self, batch: Any, request: Request) -> Iterator[Prediction]:
+    def _improvements(self, batch: Any, request: Request, use: CacheUse | None = None) -> Iterator[Prediction]:
         ready = self.ready
-        for walk, is_last in improving_walk(ready, self._engine, self._now, batch, request):
+        for walk, is_last in improving_walk(ready, self._engine, batch, request, use):
             answer = prediction_of(walk, ready, request, self._postprocess, self._now, final=is_last)
             if is_last:
                 with self._counters.lock:

@@ -53,6 +53,7 @@ class Engine(LaneSource):
     ----------
     lanes : tuple of Lane
     max_batch : int
+    clock : Clock
     renewals : list of callable
         What else is to be done in a child process.
     is_direct : bool
@@ -63,7 +64,7 @@ class Engine(LaneSource):
 
     def __init__(self, resources: Resources, policy: Policy) -> None:
         self.lanes, self._resources, self._policy = resources.lanes, resources, policy
-        self._clock, self.max_batch = resources.clock, resources.max_batch
+        self.clock, self.max_batch = resources.clock, resources.max_batch
         self.renewals: list[Callable[[], None]] = []
         self.is_direct = True
         for lane in self.lanes:
@@ -81,7 +82,7 @@ class Engine(LaneSource):
 
     def now_ms(self) -> float:
         """The present instant."""
-        return self._clock.now_ms()
+        return self.clock.now_ms()
 
     @property
     def works(self) -> list[LaneWork]:
@@ -229,7 +230,7 @@ class Engine(LaneSource):
                 ended = self._turn()
             deliver(ended)
             until_ms = float("inf") if drain_ms is None else self.now_ms() + drain_ms
-            if not is_worker and self._clock.wait_for(self._drained, until_ms):
+            if not is_worker and self.clock.wait_for(self._drained, until_ms):
                 self._drained.release()
             self._end_all(timeout_s=None)
             self._resources.threads.forget()

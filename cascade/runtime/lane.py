@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
 from typing import Any
 
@@ -45,6 +46,8 @@ class Lane:
         Told which stage took how many milliseconds for one item.
     until_ms : float
         When who holds the lane expects to be done.
+    at_work : callable
+        Context of a thread other than a caller's that runs stages of it.
     is_claimed : bool
         Whether somebody waits for who holds the lane without having been told to; they call the engine once it is released.
     """
@@ -60,6 +63,7 @@ class Lane:
         self.slowdown = 1.0
         self.until_ms = INFINITE
         self.note: Callable[[int, float], None] = _forget
+        self.at_work: Callable[[], AbstractContextManager[None]] = nullcontext
         self._now = clock.now_ms
         self._threads = threads
         # Stages on a device run on the stream of the lane.

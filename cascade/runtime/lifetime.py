@@ -8,12 +8,14 @@ from typing import Any, NoReturn, Self
 from cascade.errors import NotPicklable
 from cascade.runtime.auditing import Auditor
 from cascade.runtime.engine import Engine
+from cascade.runtime.serving import Server
 
 
 class Lifetime:
     """How a predictor ends; whoever inherits makes the engine and what goes with it."""
 
     _engine: Engine
+    _server: Server
     _auditor: Auditor | None
 
     @property
@@ -37,6 +39,7 @@ class Lifetime:
         if self._auditor is not None:
             self._auditor.close()
         self._engine.close(drain_ms)
+        self._server.end()
 
     def __enter__(self) -> Self:
         return self

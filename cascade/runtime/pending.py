@@ -5,22 +5,42 @@ Reads no clock. What changes it is said at each method: most hold the engine's l
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Protocol
 
+import numpy as np
+
 from cascade.core.times import ROUNDING_MS
 from cascade.errors import CascadeError, StageError
+from cascade.runtime.cache_use import CacheUse
 from cascade.runtime.lane import Lane
+from cascade.runtime.memory import Start
 from cascade.runtime.ready import ReadyPolicy
 from cascade.runtime.single import Request
 from cascade.scheduling.messages import Answer, Priority
 
 
+class Asked(Protocol):
+    """A request, whichever way it is served.
+
+    Attributes
+    ----------
+    owner : object
+        Who makes the answer.
+    receiver : object
+        Whom it is told to.
+    """
+
+    owner: Any
+    receiver: Any
+
+
 class Receiver(Protocol):
     """Whoever waits for the outcome of a request."""
 
-    def receive(self, pending: Pending | LoneCall) -> None:
+    def receive(self, pending: Asked) -> None:
         """The request has its outcome; no lock is held."""
         ...
 
@@ -35,6 +55,7 @@ class LoneCall:
     batch : batch of one item
     request : Request
     receiver : Receiver
+    use : CacheUse, optional
 
     Attributes
     ----------
@@ -42,10 +63,12 @@ class LoneCall:
         Taken for it.
     """
 
-    __slots__ = ("batch", "lane", "owner", "receiver", "request")
+    __slots__ = ("batch", "lane", "owner", "receiver", "request", "use")
 
-    def __init__(self, owner: Any, batch: Any, request: Request, receiver: Receiver) -> None:
-        self.owner, self.batch, self.request, self.receiver = owner, batch, request, receiver
+    def __init__(
+        self, owner: Any, batch: Any, request: Request, receiver: Receiver, use: CacheUse | None = None
+    ) -> None:
+        self.owner, self.batch, self.request, self.receiver, self.use = owner, batch, request, receiver, use
         self.lane: Lane | None = None
 
 
@@ -92,8 +115,10 @@ class Pending:
         Who makes the answer; set by who queues it.
     is_strict, was_due : bool
         Whether it is answered by ``due_ms`` whatever runs, and whether it was.
-    evidence_set, state, confidence, path, is_degraded
-        As in `Walk`; changed by `commit` only.
+    use : CacheUse or None
+        Its dealings with a cache; set by who queues it.
+    evidence_set, state, confidence, path, is_degraded, is_resumed, heard
+        As in `Walk`; changed by `commit` only once it is queued.
     started_ms, stopped_ms : float
         Instants of the first run, NaN before it, and of the outcome.
     outcome : Outcome or None
@@ -114,7 +139,9 @@ class Pending:
         "due_ms",
         "evidence_set",
         "fault",
+        "heard",
         "is_degraded",
+        "is_resumed",
         "is_strict",
         "outcome",
         "owner",
@@ -126,6 +153,7 @@ class Pending:
         "started_ms",
         "state",
         "stopped_ms",
+        "use",
         "was_due",
     )
 
@@ -135,9 +163,10 @@ class Pending:
         self.batch, self.request, self.priority, self.due_ms = batch, request, priority, due_ms
         self.receiver: Receiver = receiver
         self.owner: Any = None
+        self.use: CacheUse | None = None
+        self.heard: Callable[[Any], None] | None = None
         self.is_strict = self.was_due = self.is_degraded = False
         self.evidence_set, self.confidence = 0, 0.0
-        self.path: tuple[str, ...] = ()
         self.started_ms, self.stopped_ms = -inf, 0.0
         self.outcome: Outcome | None = None
         self.fault: StageError | None = None
@@ -145,12 +174,25 @@ class Pending:
         self.follow(ready)
 
     def follow(self, ready: ReadyPolicy) -> None:
-        """Be decided under this policy; before anything has run."""
+        """Be decided under this policy, from nothing; before anything has run."""
         self.ready = ready
-        self.state = ready.new_state()
+        self.state, self.evidence_set, self.is_resumed = ready.new_state(), 0, False
+        self.path: tuple[str, ...] = ()
         guarantee = ready.policy.guarantee
         self._is_within = guarantee is not None
         self._least_ms = inf if guarantee is None else guarantee.min_budget_ms - ROUNDING_MS
+
+    def resume(self, start: Start) -> None:
+        """Begin with what is known; before it is queued."""
+        self.evidence_set, self.path, self.is_resumed = start.evidence_set, start.path, True
+        self.confidence = self.ready.reader.resume(self.state, start.rows, start.evidence_set)
+        self.carries = {j: (carry, 0) for j, carry in start.carries.items()} or None
+        self._is_within = False
+
+    def carry_of(self, j: int) -> Any:
+        """What the exit after stage j continues from, as a batch of one; None if there is nothing."""
+        held = None if self.carries is None else self.carries.get(j)
+        return None if held is None else self.ready.stages[j].take(held[0], np.array([held[1]]))
 
     @property
     def is_certified(self) -> bool:
@@ -193,6 +235,8 @@ class Pending:
         self.evidence_set |= 1 << j
         self.path += self.ready.steps[j]
         self._least_ms -= self.ready.upper_ms[j]
+        if self.heard is not None:
+            self.heard(self)
 
     def keep_carry(self, j: int, carry: Any, row: int) -> None:
         """What the exit after stage j continues from: a row of a carry."""

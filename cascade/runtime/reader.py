@@ -5,13 +5,13 @@ Knows the fitted evidence model; no clock, no lock, no policy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from cascade.core.evidence import EvidenceModel, label_features, members_of, spread_log_probs
-from cascade.core.kernels import absorb_scores, pool_loglinear, pool_stacked
+from cascade.core.kernels import absorb_scores, pool_stacked, pool_state
 from cascade.core.outcomes import FeatureArray
 from cascade.core.records import FloatArray, IntArray, StageLike
 from cascade.core.scores import top_classes
@@ -43,6 +43,18 @@ class EvidenceReader(Protocol):
         """Read stage j's output about a single item; the confidence under the set ``after``."""
         ...
 
+    def row(self, state: FloatArray, j: int) -> FeatureArray:
+        """What stage j said, encoded, shape (d,): a copy."""
+        ...
+
+    def resume(self, state: FloatArray, rows: Mapping[int, FeatureArray], evidence_set: int) -> float:
+        """Take over what stages have said, by stage, as `row` gives it; the confidence under their set."""
+        ...
+
+    def encoding(self, j: int) -> str:
+        """What a row of stage j depends on besides the stage: rows of one encoding mean the same."""
+        ...
+
     def pooled(self, state: FloatArray) -> tuple[int, FloatArray]:
         """Top class and pooled probabilities (c,) of a state: a view of what the next stage overwrites."""
         ...
@@ -66,12 +78,11 @@ class _Reader:
     def __init__(
         self, evidence: EvidenceModel, stages: Sequence[StageLike], classes: tuple[Any, ...], width: int
     ) -> None:
-        n_sets, self._k, self._width = evidence.recal.shape[0], len(stages), width
+        self._k, self._width = len(stages), width
         self._c = evidence.n_classes
         self._stages = tuple(stages)
-        self._place = {label: i for i, label in enumerate(classes)}
+        self._classes, self._place = classes, {label: i for i, label in enumerate(classes)}
         self._own_labels = [stage.classes or classes for stage in stages]
-        self._members = [members_of(s) for s in range(n_sets)]
         self._bias = [np.ascontiguousarray(row) for row in evidence.bias]
         self._recal = [np.ascontiguousarray(row) for row in evidence.recal]
         self._said = self._k * width
@@ -84,13 +95,25 @@ class _Reader:
     def pooled(self, state: FloatArray) -> tuple[int, FloatArray]:
         return int(state[-1]), state[self.pooled_part]
 
+    def row(self, state: FloatArray, j: int) -> FeatureArray:
+        start = j * self._width
+        return state[start : start + self._width].astype(np.float32)
+
+    def encoding(self, j: int) -> str:
+        named = [f"{type(label).__qualname__} {label!r}" for label in self._classes]
+        return f"{type(self).__name__} {self._width} {self._stages[j].scores} {named}"
+
     def new_features(self, n: int) -> FeatureArray:
         return np.zeros((n, self._k, self._width), np.float32)
 
-    def _parts(self, state: FloatArray, j: int, encoded: FeatureArray) -> tuple[FeatureArray, FloatArray]:
-        """Room for stage j's output filled in; everything said so far (1, K, d), and where the probabilities go (1, c)."""
+    def _fill(self, state: FloatArray, rows: Mapping[int, FeatureArray]) -> None:
+        width = self._width
+        for j, row in rows.items():
+            state[j * width : (j + 1) * width] = row
+
+    def _parts(self, state: FloatArray) -> tuple[FeatureArray, FloatArray]:
+        """Everything said so far (1, K, d), and where the probabilities go (1, c)."""
         said = state[: self._said].reshape(1, self._k, self._width)
-        said[:, j] = encoded
         return said.astype(np.float32), state[self._said : -1].reshape(1, self._c)
 
     def _labels(self, answers: Answers) -> IntArray:
@@ -103,12 +126,10 @@ class _LoglinearReader(_Reader):
         super().__init__(evidence, stages, classes, evidence.n_classes)
         self._logits = [stage.scores == "logits" for stage in stages]
         self._columns = [_column_order(stage, classes) for stage in stages]
-        self._floors = np.ascontiguousarray(evidence.floors)
-        self._weights = [np.ascontiguousarray(row) for row in evidence.weights]
         # One array instead of four: handing an array to compiled code costs a tenth of a microsecond.
         self._params = [
-            np.concatenate([self._floors, *of_set])
-            for of_set in zip(self._weights, self._bias, self._recal, strict=True)
+            np.concatenate([evidence.floors, *of_set])
+            for of_set in zip(evidence.weights, self._bias, self._recal, strict=True)
         ]
         # The shape of scores that can be read as they are.
         self._ready_shapes = [(1, self._c) if order is None else None for order in self._columns]
@@ -118,11 +139,12 @@ class _LoglinearReader(_Reader):
             confidence = absorb_scores(output, self._logits[j], j, after, self._params[after], state)
             if confidence >= 0.0:
                 return confidence
-        said, probs = self._parts(state, j, self.encode(j, output, 1))
-        weights, bias, recal, trust = self._weights[after], self._bias[after], self._recal[after], np.empty(1)
-        pool_loglinear(said, self._members[after], self._floors, weights, bias, recal, probs, trust)
-        state[-1] = probs[0].argmax()
-        return float(trust[0])
+        return self.resume(state, {j: self.encode(j, output, 1)[0]}, after)
+
+    def resume(self, state: FloatArray, rows: Mapping[int, FeatureArray], evidence_set: int) -> float:
+        self._fill(state, rows)
+        confidence: float = pool_state(self._k, evidence_set, self._params[evidence_set], state)
+        return confidence
 
     def encode(self, j: int, output: Any, n: int) -> FeatureArray:
         check_rows(self._stages[j], output, n)
@@ -150,11 +172,21 @@ class _StackedReader(_Reader):
         super().__init__(evidence, stages, classes, 3)
         assert evidence.tables is not None
         self._tables = [np.ascontiguousarray(table) for table in evidence.tables]
+        self._members = [members_of(s) for s in range(len(self._tables))]
+
+    def new_state(self) -> FloatArray:
+        # All of it is read in single precision, what has not been said too.
+        return np.zeros(self._state_size)
 
     def absorb_one(self, state: FloatArray, j: int, after: int, output: Any) -> float:
-        said, probs = self._parts(state, j, self.encode(j, output, 1))
-        tables, bias, recal, trust = self._tables[after], self._bias[after], self._recal[after], np.empty(1)
-        pool_stacked(said, self._members[after], tables, bias, recal, probs, trust)
+        return self.resume(state, {j: self.encode(j, output, 1)[0]}, after)
+
+    def resume(self, state: FloatArray, rows: Mapping[int, FeatureArray], evidence_set: int) -> float:
+        self._fill(state, rows)
+        said, probs = self._parts(state)
+        tables, bias, recal = self._tables[evidence_set], self._bias[evidence_set], self._recal[evidence_set]
+        trust = np.empty(1)
+        pool_stacked(said, self._members[evidence_set], tables, bias, recal, probs, trust)
         state[-1] = probs[0].argmax()
         return float(trust[0])
 

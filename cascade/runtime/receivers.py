@@ -12,13 +12,13 @@ from typing import Any, Protocol
 
 from cascade.core.records import Prediction
 from cascade.errors import CascadeError
-from cascade.runtime.pending import LoneCall, Pending
+from cascade.runtime.pending import Asked
 
 
 class Canceller(Protocol):
     """Whoever knows the requests in progress."""
 
-    def cancel(self, pending: Pending | LoneCall) -> bool:
+    def cancel(self, pending: Asked) -> bool:
         """Drop a request; False if it has its outcome already."""
         ...
 
@@ -33,7 +33,7 @@ class Sleeper:
         self._gate = Lock()
         self._gate.acquire()
 
-    def receive(self, pending: Pending | LoneCall) -> None:  # noqa: ARG002 - a Receiver
+    def receive(self, pending: Asked) -> None:  # noqa: ARG002 - a Receiver
         """Wake the thread."""
         self._gate.release()
 
@@ -56,7 +56,7 @@ class LaneFuture(Future[Prediction]):
     def __init__(self, canceller: Canceller) -> None:
         super().__init__()
         self._canceller = canceller
-        self.request: Pending | LoneCall | None = None
+        self.request: Asked | None = None
 
     def cancel(self) -> bool:
         """Drop the request; False if it has its outcome already."""
@@ -69,7 +69,7 @@ class LaneFuture(Future[Prediction]):
         self.set_running_or_notify_cancel()
         return True
 
-    def receive(self, pending: Pending | LoneCall) -> None:
+    def receive(self, pending: Asked) -> None:
         """Be done."""
         self.request = None
         answer, error = settled(pending)
@@ -93,14 +93,14 @@ class LoopReceiver:
 
     def __init__(self, loop: Any, future: Any) -> None:
         self.loop, self.future = loop, future
-        self.request: Pending | LoneCall | None = None
+        self.request: Asked | None = None
 
-    def receive(self, pending: Pending | LoneCall) -> None:
+    def receive(self, pending: Asked) -> None:
         """Tell the loop."""
         _tell(self.loop, [(self.future, *settled(pending))])
 
 
-def deliver(ended: Sequence[Pending | LoneCall]) -> None:
+def deliver(ended: Sequence[Asked]) -> None:
     """Let everybody know; a loop is called once for all its coroutines. No lock is held."""
     by_loop: dict[Any, list[tuple[Any, Any, BaseException | None]]] = {}
     for pending in ended:
@@ -113,7 +113,7 @@ def deliver(ended: Sequence[Pending | LoneCall]) -> None:
         _tell(loop, outcomes)
 
 
-def settled(pending: Pending | LoneCall) -> tuple[Any, BaseException | None]:
+def settled(pending: Asked) -> tuple[Any, BaseException | None]:
     """The answer to a request that is over, or the error to raise."""
     try:
         return pending.owner.settle(pending), None

@@ -83,15 +83,20 @@ class InputCheck:
         Shape and dtype of one item, after preprocessing; None accepts anything.
     check_finite : bool
         Refuse NaN and infinity in float arrays.
+
+    Attributes
+    ----------
+    version : str
+        What is checked.
     """
 
-    __slots__ = ("_check_finite", "_dtype", "_is_finite", "_shape", "_spec")
+    __slots__ = ("_check_finite", "_dtype", "_is_finite", "_shape", "_spec", "version")
 
     def __init__(self, spec: InputSpec | None, check_finite: bool) -> None:
         self._spec = spec
         self._shape = None if spec is None else spec.shape
         self._dtype = _numpy_dtype(spec)
-        self._check_finite = check_finite
+        self._check_finite, self.version = check_finite, f"{spec!r}, finite: {check_finite}"
         floating = check_finite and self._dtype is not None and self._dtype.kind == "f"
         self._is_finite = _finite_check(self._dtype) if floating else None
 

@@ -10,6 +10,7 @@ from typing import Any
 from cascade.core.records import Prediction
 from cascade.errors import CascadeError, PredictorClosed
 from cascade.runtime.answers import prediction_of
+from cascade.runtime.cache_use import CacheUse
 from cascade.runtime.direct import DirectServer
 from cascade.runtime.guard import HighQuantile, StrictGuard, Strictness
 from cascade.runtime.pending import LoneCall, Pending, Receiver, Refused
@@ -44,10 +45,12 @@ class Server(DirectServer):
         self.guard = StrictGuard(strictness.miss_rate)
         self._finishing = HighQuantile(_RESERVE_MISSES, 0.1)
 
-    def through_lane(self, batch: Any, request: Request, priority: str, *, is_strict: bool = False) -> Prediction:
+    def through_lane(
+        self, batch: Any, request: Request, priority: str, *, is_strict: bool = False, use: CacheUse | None = None
+    ) -> Prediction:
         """The answer to one checked item, in turn with others; this thread sleeps until it is there."""
         sleeper = Sleeper()
-        pending = self._pending(batch, request, priority_of(priority), is_strict=is_strict, receiver=sleeper)
+        pending = self._pending(batch, request, priority_of(priority), is_strict=is_strict, receiver=sleeper, use=use)
         self._queue(pending)
         try:
             sleeper.sleep()
@@ -76,6 +79,10 @@ class Server(DirectServer):
         future = loop.create_future()
         receiver = LoopReceiver(loop, future)
         self._begin(receiver, batch, request, priority, is_strict=is_strict)
+        return await self._awaited(future, receiver)
+
+    async def _awaited(self, future: Any, receiver: LoopReceiver) -> Prediction:
+        """What comes of a future of the running loop; whoever stops waiting has cancelled."""
         try:
             answer: Prediction = await future
         finally:
@@ -83,7 +90,10 @@ class Server(DirectServer):
                 self.cancel(receiver.request)
         return answer
 
-    def cancel(self, pending: Pending | LoneCall) -> bool:
+    def end(self) -> None:
+        """The predictor is closed."""
+
+    def cancel(self, pending: Any) -> bool:
         """Drop a request; False if it has its outcome already, or is answered alone."""
         is_dropped = self._engine.cancel(pending)
         if is_dropped:
@@ -97,12 +107,12 @@ class Server(DirectServer):
         pending.owner = self
         pending.follow(self.ready)
 
-    def settle(self, pending: Pending | LoneCall) -> Prediction:
+    def settle(self, pending: Any) -> Prediction:
         """The answer to a request that is over, counted; or its error, raised and counted."""
         if isinstance(pending, LoneCall):
             assert pending.lane is not None
             waited_ms = self._now() - pending.request.start_ms
-            return self._on_lane(pending.batch, pending.request, pending.lane, waited_ms)
+            return self._on_lane(pending.batch, pending.request, pending.lane, waited_ms, pending.use)
         outcome, request = pending.outcome, pending.request
         if not isinstance(outcome, Answer):
             if not _is_prior(pending):
@@ -143,21 +153,36 @@ class Server(DirectServer):
             self._counters.count_unanswered(reason)
 
     def _begin(
-        self, receiver: LaneFuture | LoopReceiver, batch: Any, request: Request, priority: str, *, is_strict: bool
+        self,
+        receiver: LaneFuture | LoopReceiver,
+        batch: Any,
+        request: Request,
+        priority: str,
+        *,
+        is_strict: bool,
+        use: CacheUse | None = None,
     ) -> None:
         """Let a lane begin at once where one is idle, or queue."""
         urgency = priority_of(priority)
         if not is_strict:
-            call = LoneCall(self, batch, request, receiver)
+            call = LoneCall(self, batch, request, receiver, use)
             # Before it begins: it may be over before this goes on.
             receiver.request = call
             if self._engine.answer_alone(call):
                 return
-        receiver.request = self._pending(batch, request, urgency, is_strict=is_strict, receiver=receiver)
-        self._queue(receiver.request)
+        pending = self._pending(batch, request, urgency, is_strict=is_strict, receiver=receiver, use=use)
+        receiver.request = pending
+        self._queue(pending)
 
     def _pending(
-        self, batch: Any, request: Request, priority: Priority, *, is_strict: bool, receiver: Receiver
+        self,
+        batch: Any,
+        request: Request,
+        priority: Priority,
+        *,
+        is_strict: bool,
+        receiver: Receiver,
+        use: CacheUse | None = None,
     ) -> Pending:
         deadline_ms = request.deadline_ms
         if deadline_ms == INFINITE:
@@ -167,11 +192,16 @@ class Server(DirectServer):
         else:
             due_ms = deadline_ms - self._finishing.value_ms
         pending = Pending(self.ready, batch, request, priority=priority, due_ms=due_ms, receiver=receiver)
-        pending.owner, pending.is_strict = self, is_strict
+        pending.owner, pending.is_strict, pending.use = self, is_strict, use
+        if use is not None:
+            use.begin(pending)
         return pending
 
     def _queue(self, pending: Pending) -> None:
         """Submit a request, unless its own budget is too short for any stage and it says what is to happen then."""
+        if pending.evidence_set:
+            self._engine.submit(pending)
+            return
         ready, now_ms = pending.ready, self._now()
         left_ms, fastest_ms = pending.due_ms - now_ms, ready.upper_ms[ready.fastest]
         infeasible = pending.request.terms.infeasible

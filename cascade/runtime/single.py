@@ -50,6 +50,8 @@ class Request:
         Instant by which the last stage must end, so that the rest is done by the deadline.
     terms : Terms
     id : int
+    namespace : str or None
+        Whose entries of a cache it may see; None for the cache's own.
 
     Notes
     -----
@@ -61,6 +63,7 @@ class Request:
     stop_at_ms: float
     terms: Terms
     id: int = 0
+    namespace: str | None = None
 
     @property
     def budget_ms(self) -> float:

@@ -5,11 +5,13 @@ Reads no clock: the caller says how much time is left. Failed stages are left ou
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from cascade.core.table import STOP_BYTE, Lookup
 from cascade.errors import StageError
 from cascade.runtime.lane import Lane
+from cascade.runtime.memory import Start
 from cascade.runtime.ready import ReadyPolicy
 
 INFEASIBLE = -2
@@ -42,18 +44,26 @@ class Walk:
         Instant of the last decision; kept by whoever asks for it.
     is_degraded : bool
         True once less was run than was planned.
+    is_resumed : bool
+        Whether it began with evidence from an earlier request.
+    heard : callable or None
+        Told of the walk after every stage that has answered.
+    batch : batch of one item
+        None as long as nothing is to run.
     """
 
     __slots__ = (
-        "_batch",
         "_carries",
         "_failed",
         "_fault",
         "_lookup",
         "_planned_left_ms",
+        "batch",
         "confidence",
         "evidence_set",
+        "heard",
         "is_degraded",
+        "is_resumed",
         "path",
         "ready",
         "state",
@@ -62,7 +72,7 @@ class Walk:
 
     def __init__(self, ready: ReadyPolicy, batch: Any, budget_ms: float) -> None:
         self.ready = ready
-        self._batch = batch
+        self.batch = batch
         self._lookup: Lookup = ready.lookup(budget_ms)
         self._planned_left_ms = budget_ms
         self.state = ready.new_state()
@@ -72,8 +82,9 @@ class Walk:
         self._fault: StageError | None = None
         self.evidence_set = 0
         self.path: tuple[str, ...] = ()
-        self.is_degraded = False
+        self.is_degraded = self.is_resumed = False
         self.stopped_ms = 0.0
+        self.heard: Callable[[Any], None] | None = None
 
     @property
     def is_certified(self) -> bool:
@@ -107,7 +118,7 @@ class Walk:
         carry = None if self._carries is None else self._carries.get(ready.requires[j])
         try:
             # `Lane.run` written out: a call less is a twentieth of a microsecond.
-            output, carry_out = lane.runs[j](self._batch, carry)
+            output, carry_out = lane.runs[j](self.batch, carry)
             self.confidence = ready.absorb_one(self.state, j, after, output)
         except Exception as error:  # noqa: BLE001 - whatever a model does
             self._fail(j, lane, error)
@@ -121,7 +132,19 @@ class Walk:
         self.evidence_set = after
         self.path += ready.steps[j]
         self._planned_left_ms -= ready.mean_ms[j]
+        if self.heard is not None:
+            self.heard(self)
         return True
+
+    def resume(self, start: Start) -> None:
+        """Begin with what is known, or with more of it; before anything has run."""
+        self.evidence_set, self.path, self.is_resumed = start.evidence_set, start.path, True
+        self.confidence = self.ready.reader.resume(self.state, start.rows, start.evidence_set)
+        self._carries = start.carries or None
+
+    def carry_of(self, j: int) -> Any:
+        """What the exit after stage j continues from; None if there is nothing."""
+        return None if self._carries is None else self._carries.get(j)
 
     def _fail(self, j: int, lane: Lane, error: Exception) -> None:
         fault = lane.fault_of(j, error)

@@ -14,8 +14,8 @@ from cascade.core.records import Prediction
 from cascade.core.replay import Replay
 from cascade.errors import ConfigurationError
 from cascade.runtime.answers import BatchPrediction
-from cascade.runtime.batch import Rows
 from cascade.runtime.ready import INFINITE
+from cascade.runtime.row_states import Rows
 from cascade.runtime.single import Request
 from cascade.telemetry.counters import Counters
 from cascade.telemetry.drift import MIN_ANSWERS, DriftMonitor, DriftReport
@@ -31,7 +31,7 @@ class Walked(Protocol):
 
 
 class Watcher(Protocol):
-    """Looks at every answer once it is counted."""
+    """Looks at every answer once it is counted; ``batch`` may be what gives the batch, where nothing has run."""
 
     def see_one(self, batch: Any, walk: Walked, request: Request, answer: Prediction) -> None:
         """One item was answered."""

@@ -97,10 +97,14 @@ def terms_under(policy: Policy, infeasible: str, abstain_below: float | None, on
     return terms
 
 
-def bound_policy(policy: Policy, stages: Sequence[RunnableStage], sample: Any) -> Policy:
-    """The policy over the caller's labels; a chain learns them from the stages."""
+def bound_policy(
+    policy: Policy, stages: Sequence[RunnableStage], sample: Any, classes: tuple[Hashable, ...] | None = None
+) -> Policy:
+    """The policy over the caller's labels; a chain learns them from ``classes``, if they are known already, else from the stages."""
     if policy.chain is None:
         return policy
+    if classes is not None:
+        return policy.for_classes(classes)
     named: list[tuple[Hashable, ...]] = [stage.classes for stage in stages if stage.classes is not None]
     if named:
         return policy.for_classes(named[0])

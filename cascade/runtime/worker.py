@@ -76,19 +76,23 @@ class Worker:
 
     def _work(self) -> None:
         try:
-            while (letter := self._mail.get()) is not False:
-                if letter is True:
-                    self._employer.tick()
-                elif isinstance(letter, LoneCall):
-                    deliver((letter,))
-                else:
-                    self._run(letter)
-                # Inputs and futures are not to live until the next batch comes.
-                del letter
+            with self._lane.at_work():
+                self._answer_mail()
         except BaseException as error:  # noqa: BLE001 - nobody else would hear of it, and everybody would wait for ever
             self._employer.fail(error)
         finally:
             self._threads.lift()
+
+    def _answer_mail(self) -> None:
+        while (letter := self._mail.get()) is not False:
+            if letter is True:
+                self._employer.tick()
+            elif isinstance(letter, LoneCall):
+                deliver((letter,))
+            else:
+                self._run(letter)
+            # Inputs and futures are not to live until the next batch comes.
+            del letter
 
     def _run(self, work: Work) -> None:
         try:

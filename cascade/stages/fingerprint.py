@@ -53,6 +53,29 @@ def function_fingerprint(function: Callable[..., Any]) -> str:
     return digest(*_parts(function, frozenset()))
 
 
+def preparation_version(prepare: Callable[[Any], Any] | None, name: str | None, checked: str) -> str:
+    """Hash of all that happens to an input before the first stage.
+
+    Parameters
+    ----------
+    prepare : callable or None
+    name : str or None
+        What to call it, instead of looking into its code.
+    checked : str
+        What is checked afterwards.
+
+    Examples
+    --------
+    >>> preparation_version(None, None, "") == preparation_version(abs, None, "")
+    False
+    >>> preparation_version(abs, "1", "") == preparation_version(abs, "2", "")
+    False
+    """
+    if prepare is None:
+        return digest("", checked)
+    return digest(function_fingerprint(prepare) if name is None else f"named {name}", checked)
+
+
 def _parts(value: Any, seen: frozenset[int]) -> Iterator[bytes | str]:
     """What identifies a value; ``seen`` holds the ids on the way to it, since a recursive function closes over itself."""
     if isinstance(value, _PLAIN):

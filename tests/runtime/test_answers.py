@@ -3,8 +3,8 @@ import pytest
 
 from cascade.core.records import Status
 from cascade.runtime.answers import answers_of, prediction_of
-from cascade.runtime.batch import Rows
 from cascade.runtime.ready import INFINITE, ReadyPolicy
+from cascade.runtime.row_states import Rows
 from cascade.runtime.single import Request, Terms
 from cascade.runtime.walk import Walk
 
@@ -16,6 +16,7 @@ def rows_of(n):
         np.full((n, 3), 1 / 3),
         np.zeros(n, np.int64),
         np.ones(n, np.int64),
+        np.zeros(n, np.bool_),
         np.zeros(n, np.bool_),
     )
 

@@ -49,7 +49,7 @@ def test_a_walk_without_a_stage_left_ends_in_an_error_with_its_cause(parts, stag
 def test_less_than_was_planned_is_degraded(parts, stages, clock):
     walk, lane = started(parts, stages, clock)
     unsure = int(np.argmin(parts.probs[:, 0].max(axis=1)))
-    walk._batch = np.array([unsure])
+    walk.batch = np.array([unsure])
     walk.run(0, lane)
     assert walk.next_stage(2.0, lane) == STOP
     assert walk.is_degraded

@@ -1,0 +1,248 @@
+"""Serve callers who wait from a result cache: answer from what is known, else find out, once for everybody who asks at the same time.
+
+Reads the clock it is given. What a request begins with decides nothing by itself: the policy of now does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from cascade.caching.flight import Join
+from cascade.caching.keys import Key, first_equal
+from cascade.caching.result_cache import ResultCache
+from cascade.core.records import IntArray, Prediction
+from cascade.core.rows import n_rows, take_rows
+from cascade.errors import CacheKeyError
+from cascade.runtime.answers import BatchPrediction, prediction_of
+from cascade.runtime.cache_use import CacheUse
+from cascade.runtime.cached_batch import CachedBatch, items_of, once
+from cascade.runtime.memory import Memory, Start
+from cascade.runtime.pending import Pending
+from cascade.runtime.ready import INFINITE, ReadyPolicy
+from cascade.runtime.row_states import KnownRows, Rows
+from cascade.runtime.serving import Server
+from cascade.runtime.single import Request, Terms
+from cascade.runtime.walk import STOP, Walk
+
+
+class CachedServer(Server):
+    """A `Server` that asks a cache first.
+
+    Parameters
+    ----------
+    *args, **keywords
+        As for `Server`.
+    cache : ResultCache
+    version : str
+        Of everything that happens to an input before the first stage.
+    """
+
+    def __init__(self, *args: Any, cache: ResultCache, version: str, **keywords: Any) -> None:
+        self._cache, self._version = cache, version
+        super().__init__(*args, **keywords)
+        for lane in self._lanes:
+            lane.at_work = cache.flights.at_work
+        self._engine.renewals.append(cache.renew)
+
+    def _follow(self, ready: ReadyPolicy, terms: Terms) -> None:
+        super()._follow(ready, terms)
+        self.memory = Memory(ready)
+
+    def one(self, x: Any, request: Request, priority: str) -> Prediction:
+        """As `Server.one`."""
+        key = self._key(x, request)
+        if key is None:
+            with self._cache.flights.at_work():
+                return super().one(x, request, priority)
+        return self._found_out(CacheUse(self._cache, self.memory, key, x), request, priority, is_strict=False)
+
+    def strict(self, x: Any, request: Request, priority: str) -> Prediction:
+        """As `Server.strict`."""
+        key = self._key(x, request)
+        if key is None:
+            return super().strict(x, request, priority)
+        return self._found_out(CacheUse(self._cache, self.memory, key, x), request, priority, is_strict=True)
+
+    def many(self, inputs: Any, request: Request) -> BatchPrediction:
+        """As `Server.many`."""
+        items = items_of(inputs) if n_rows(inputs) else None
+        if items is None:
+            return super().many(inputs, request)
+        self._engine.check_open()
+        keys = [self._key(x, request) for x in items]
+        firsts = first_equal(keys)
+        places = np.flatnonzero(np.array(firsts) == np.arange(len(firsts)))
+        prepared = once(lambda: self._inputs.many(inputs, self._preprocess))
+        source = _CallRows(self, request, places, inputs)
+        batch = CachedBatch(
+            self._cache,
+            self.memory,
+            source,
+            [keys[i] for i in places.tolist()],
+            [items[i] for i in places.tolist()],
+        )
+        rows = batch.rows().taken(np.searchsorted(places, firsts))
+        return self._answered(prepared, rows, request)
+
+    def improving(self, x: Any, request: Request) -> Iterator[Prediction]:
+        """As `Server.improving`."""
+        key = self._key(x, request)
+        if key is None:
+            return super().improving(x, request)
+        use = CacheUse(self._cache, self.memory, key, x)
+        use.go_on()
+        return self._improved(self._batch(use), request, use)
+
+    def _improved(self, batch: Any, request: Request, use: CacheUse) -> Iterator[Prediction]:
+        try:
+            yield from self._improvements(batch, request, use)
+        finally:
+            use.end()
+
+    def adopt(self, pending: Pending) -> None:
+        """As `Server.adopt`."""
+        super().adopt(pending)
+        if pending.use is not None:
+            pending.use.follow(self.memory, pending)
+
+    def _key(self, x: Any, request: Request) -> Key | None:
+        """The key of an input; None if it has none."""
+        cache = self._cache
+        try:
+            return cache.key(x, cache.scope(request.namespace, self._version))
+        except CacheKeyError:
+            return None
+
+    def _known(self, use: CacheUse, request: Request, *, is_strict: bool) -> Prediction | None:
+        """The answer, if what is known by now is enough for one."""
+        walk = self.enough(use, request)
+        return None if walk is None else self._told(walk, use, request, is_strict=is_strict)
+
+    def enough(self, use: CacheUse, request: Request) -> Walk | None:
+        """A walk that stops where it starts; None if a stage is to run."""
+        start = use.start
+        if start is None:
+            start = use.neighbour()
+            walk = None if start is None else self._stopped(start, request)
+            if walk is not None:
+                use.taken_from_neighbour()
+            return walk
+        return self._stopped(start, request)
+
+    def _stopped(self, start: Start, request: Request) -> Walk | None:
+        walk = self._new_walk(self.ready, None, request.deadline_ms - request.start_ms)
+        walk.resume(start)
+        lane = self._first_lane
+        walk.stopped_ms = self._now()
+        action = walk.next_stage((request.stop_at_ms - walk.stopped_ms) / lane.slowdown, lane)
+        return walk if action == STOP else None
+
+    def _told(self, walk: Walk, use: CacheUse, request: Request, *, is_strict: bool) -> Prediction:
+        """The answer from what is known, counted."""
+        self._engine.check_open()
+        wait_ms = walk.stopped_ms - request.start_ms if use.has_joined else 0.0
+        answer = prediction_of(walk, self.ready, request, self._postprocess, self._now, wait_ms=wait_ms)
+        use.answered()
+        counters = self._counters
+        with counters.lock:
+            counters.count_answer(answer)
+            if is_strict:
+                counters.count_strict(in_time=answer.in_time)
+            for watcher in self._watchers:
+                watcher.see_one(partial(self._inputs.one, use.x, self._preprocess), walk, request, answer)
+        return answer
+
+    def _found_out(self, use: CacheUse, request: Request, priority: str, *, is_strict: bool) -> Prediction:
+        """The answer on this thread: from what is known, or by finding out, or by waiting for who does."""
+        while True:
+            answer = self._known(use, request, is_strict=is_strict)
+            if answer is not None:
+                return answer
+            turn = self._cache.enter(use.key)
+            if isinstance(turn, Join):
+                turn.wait(self._clock, self._patience_ms(use, request, is_strict=is_strict))
+                if self._took(use, turn):
+                    continue
+                with self._cache.flights.at_work():
+                    return self._led(use, request, priority, is_strict=is_strict)
+            with turn:
+                use.lead = turn
+                if not use.learn(turn.said):
+                    return self._led(use, request, priority, is_strict=is_strict)
+                # Somebody has landed since the look-up: what they found out may be enough.
+                answer = self._known(use, request, is_strict=is_strict)
+                return self._led(use, request, priority, is_strict=is_strict) if answer is None else answer
+
+    def run_rows(self, inputs: Any, request: Request, known: KnownRows) -> Rows:
+        """Run stages for raw rows of a call."""
+        return self._rows(self._inputs.many(inputs, self._preprocess), request, known)
+
+    def has_waited(self, use: CacheUse, turn: Join, request: Request) -> bool:
+        """Wait for somebody else; whether to ask again, rather than run alone."""
+        turn.wait(self._clock, self._patience_ms(use, request, is_strict=False))
+        return self._took(use, turn)
+
+    def _took(self, use: CacheUse, turn: Join) -> bool:
+        """Take along what is known where one waits no longer; False if there is nothing, and nobody to wait for."""
+        has_learnt = use.learn(turn.said)
+        return turn.is_over or has_learnt
+
+    def _led(self, use: CacheUse, request: Request, priority: str, *, is_strict: bool) -> Prediction:
+        """Run stages for this request, and for those who wait for it."""
+        use.go_on()
+        try:
+            batch = self._batch(use)
+            if is_strict:
+                return self.through_lane(batch, request, priority, is_strict=True, use=use)
+            return self._run(batch, request, priority, use)
+        finally:
+            use.end()
+
+    def _batch(self, use: CacheUse) -> Any:
+        """The input as the stages get it."""
+        prepared, preprocess = self._cache.prepared, self._preprocess
+        if prepared is None or preprocess is None:
+            return self._inputs.one(use.x, preprocess)
+        batch = prepared.get(use.key)
+        if batch is None:
+            batch = self._inputs.one(use.x, preprocess)
+            prepared.keep(use.key, batch)
+        return batch
+
+    def _patience_ms(self, use: CacheUse, request: Request, *, is_strict: bool) -> float:
+        """Until when to wait for somebody else: with evidence to answer from, to the end; else as long as a stage still fits."""
+        due_ms = request.stop_at_ms
+        if is_strict and due_ms < INFINITE:
+            due_ms = self.guard.due_ms(request.start_ms, request.deadline_ms)
+        if use.start is not None:
+            return due_ms
+        return due_ms - self.ready.upper_ms[self.ready.fastest] * self._first_lane.slowdown
+
+
+class _CallRows:
+    """The rows of one call, as a `RowSource`.
+
+    Parameters
+    ----------
+    server : CachingServer
+    request : Request
+    places : ndarray of int
+        Where in the call the rows are that are to be answered.
+    inputs : batch
+    """
+
+    def __init__(self, server: CachedServer, request: Request, places: IntArray, inputs: Any) -> None:
+        self._server, self._request, self._places, self._inputs = server, request, places, inputs
+
+    def enough(self, use: CacheUse) -> Walk | None:
+        return self._server.enough(use, self._request)
+
+    def run(self, places: IntArray, known: KnownRows) -> Rows:
+        return self._server.run_rows(take_rows(self._inputs, self._places[places]), self._request, known)
+
+    def patient(self, use: CacheUse, turn: Join) -> bool:
+        return self._server.has_waited(use, turn, self._request)
