@@ -8,7 +8,7 @@ served, and nothing that runs for the sake of accuracy may break that.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import groupby
 from operator import attrgetter
 
@@ -42,11 +42,17 @@ class Admission:
         The fastest of those that may run first.
     waiting : Waiting
     slowdown : SlowDown
+
+    Attributes
+    ----------
+    least_ms : float
+        What the fastest stage takes for one request in the mean: with less time left nobody starts.
     """
 
     def __init__(self, outlook: Outlook, stage: int, waiting: Waiting, slowdown: SlowDown) -> None:
         self._waiting, self._limit = waiting, outlook.times.max_batch
         self._profiled_ms: FloatArray = outlook.times.means[stage]
+        self._profiled_one_ms = float(self._profiled_ms[1])
         # Where answers must stay within a guarantee, a promise takes the whole certified path, not one fast stage.
         self._work = max(outlook.work(stage), 1.0) if outlook.sheds else 1.0
         self._stage, self._slowdown = stage, slowdown
@@ -57,11 +63,8 @@ class Admission:
     def refresh(self) -> None:
         """Take over what the slow-down is now."""
         self._factor, self._upper = self._slowdown.factor(0, self._stage), self._slowdown.upper(0, self._stage)
-
-    @property
-    def least_ms(self) -> float:
-        """What the fastest stage takes for one request in the mean: with less time left nobody starts."""
-        return float(self._profiled_ms[1]) * self._factor
+        self._alone_ms = self._upper[1]
+        self.least_ms = self._profiled_one_ms * self._factor
 
     def arrived(self, budget_ms: float, priority: Priority = Priority.NORMAL) -> None:
         """Take note of a budget and a class."""
@@ -70,7 +73,7 @@ class Admission:
 
     def is_possible(self, item: Item, free_ms: Sequence[float]) -> bool:
         """Whether a fresh request can be served at all, if it goes first."""
-        return min(free_ms) + self._upper[1] <= item.deadline_ms
+        return min(free_ms) + self._alone_ms <= item.deadline_ms
 
     def refused(self, free_ms: Sequence[float], rate_per_ms: float, utilisation: float) -> list[Item]:
         """The fresh requests that cannot be served, or would keep too many others from being.
@@ -86,21 +89,22 @@ class Admission:
         utilisation : float
             Share of the time of late in which the lanes were busy.
         """
-        items = self._waiting.fresh()
-        if not any(not item.is_admitted for item in items):
+        waiting = self._waiting
+        if not waiting.n_unpromised:
             return []
-        n, n_first, first_ms = len(items), len(items), min(free_ms)
-        kept = set(items)
-        if n > self._limit or first_ms + self._work * self._upper[n] > min([item.deadline_ms for item in items]):
+        items = waiting.fresh()
+        kept: Container[Item] = items
+        n_first, first_ms, upper_ms = len(items), min(free_ms), self._upper
+        if n_first > self._limit or first_ms + self._work * upper_ms[n_first] > waiting.earliest_fresh_ms:
             kept, n_first = self._planned(items, free_ms, rate_per_ms, utilisation)
-        again_ms, refused = first_ms + self._upper[n_first], []
+        again_ms, refused = first_ms + upper_ms[n_first], []
         for item in items:
             if item.is_admitted:
                 continue
-            if item not in kept:
+            if kept is not items and item not in kept:
                 refused.append(item)
             elif again_ms > item.arrived_ms + _PATIENCE * (item.deadline_ms - item.arrived_ms):
-                item.is_admitted = True
+                waiting.promise(item)
         return refused
 
     def _planned(

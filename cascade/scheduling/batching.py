@@ -5,19 +5,19 @@ Pure functions on items in the order of service.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from cascade.scheduling.slowdown import UpperTimes
 from cascade.scheduling.waiting import Item
 
 
-def closed_batch(items: Sequence[Item], upper_ms: UpperTimes, limit: int, now_ms: float) -> tuple[list[Item], str]:
+def closed_batch(items: Iterable[Item], upper_ms: UpperTimes, limit: int, now_ms: float) -> tuple[list[Item], str]:
     """The first item, with as many others in order as still let every one be in time; and why it is no more.
 
     Parameters
     ----------
-    items : sequence of Item
-        That want the same stage; at least one.
+    items : iterable of Item
+        That want the same stage; at least one. No more are asked for than it takes to close the batch.
     upper_ms : UpperTimes
         Of that stage.
     limit : int
@@ -29,9 +29,11 @@ def closed_batch(items: Sequence[Item], upper_ms: UpperTimes, limit: int, now_ms
     batch : list of Item
     closed_by : {"nobody else", "limit", "deadline"}
     """
-    batch, earliest_ms, size = [items[0]], items[0].deadline_ms, 1
+    others = iter(items)
+    first = next(others)
+    batch, earliest_ms, size = [first], first.deadline_ms, 1
     closed_by = "nobody else"
-    for item in items[1:]:
+    for item in others:
         if size == limit:
             return batch, "limit"
         deadline_ms = item.deadline_ms

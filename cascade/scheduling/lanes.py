@@ -80,6 +80,14 @@ class Lanes:
         """Whether all of them can be given work."""
         return all(lane.stage == _IDLE for lane in self._lanes)
 
+    @property
+    def any_idle(self) -> bool:
+        """Whether one of them can be given work."""
+        for lane in self._lanes:  # noqa: SIM110 - asked at every poll, and a generator costs more than the look
+            if lane.stage == _IDLE:
+                return True
+        return False
+
     def start_ms(self, now_ms: float) -> float:
         """When the first of them is expected to be free."""
         start_ms = inf
@@ -91,9 +99,14 @@ class Lanes:
 
     def free_by_ms(self, now_ms: float) -> list[float]:
         """When each is free at the latest."""
-        return [now_ms if lane.stage == _IDLE else max(lane.free_by_ms, now_ms) for lane in self._lanes]
+        return [
+            now_ms if lane.stage == _IDLE or lane.free_by_ms < now_ms else lane.free_by_ms for lane in self._lanes
+        ]
 
     def busy_ms(self, now_ms: float) -> float:
         """Until they are free, on average."""
-        busy = [max(lane.free_at_ms - now_ms, 0.0) for lane in self._lanes if lane.stage != _IDLE]
-        return sum(busy) / len(self._lanes)
+        busy_ms = 0.0
+        for lane in self._lanes:
+            if lane.stage != _IDLE and lane.free_at_ms > now_ms:
+                busy_ms += lane.free_at_ms - now_ms
+        return busy_ms / len(self._lanes)

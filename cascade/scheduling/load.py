@@ -8,8 +8,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import exp
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,8 +29,7 @@ _FEWEST = 8
 """Arrivals below which no rate is believed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """What rules at one moment.
 
     Attributes
@@ -67,13 +66,16 @@ class LoadPrice:
     def __init__(self, n_lanes: int, headroom: float) -> None:
         self._capacity = headroom * n_lanes
         self._arrivals: deque[float] = deque()
-        self._mean_budget_ms = 0.0
-        self._known_lines: dict[tuple[Outlook, tuple[int, ...]], FloatArray] = {}
+        self._mean_budget_ms, self._window_ms = 0.0, _SHORTEST_MS
+        self._outlook: Outlook | None = None
+        self._edges_ms: list[float] = []
+        self._known_lines: dict[int, _Lines] = {}
 
     def arrived(self, now_ms: float, budget_ms: float) -> None:
         """Count one arrival."""
         bounded = min(max(budget_ms, 0.0), _LONGEST_MS)
         self._mean_budget_ms += (bounded - self._mean_budget_ms) * (0.05 if self._arrivals else 1.0)
+        self._window_ms = min(max(_WINDOWS * self._mean_budget_ms, _SHORTEST_MS), _LONGEST_MS)
         self._arrivals.append(now_ms)
         self._forget(now_ms)
 
@@ -82,7 +84,7 @@ class LoadPrice:
         self._forget(now_ms)
         if len(self._arrivals) < _FEWEST:
             return 0.0
-        return len(self._arrivals) / max(now_ms - self._arrivals[0], 1e-6, self._window_ms() * 0.25)
+        return len(self._arrivals) / max(now_ms - self._arrivals[0], 1e-6, self._window_ms * 0.25)
 
     def at(
         self, now_ms: float, items: Sequence[Item], outlook: Outlook, *, busy_ms: float, slowdown: float, highest: int
@@ -107,61 +109,70 @@ class LoadPrice:
         rate = self.rate_per_ms(now_ms) / capacity
         free_ms = now_ms + busy_ms
         lines = self._lines(outlook)
-        if len(items) <= _FEW and self._is_light(items, outlook, lines, rate=rate, free_ms=free_ms, capacity=capacity):
+        # What a few items that need less than they may cost is seen in a microsecond, without compiled code.
+        if rate * lines.fresh_ms <= 1.0 and len(items) <= _FEW and _fit_alone(items, outlook, free_ms, capacity):
             return IDLE
         level, here, below, pressure = load_level(
             outlook.runs,
             np.array([item.evidence_set for item in items], np.int64),
             np.array([_bin(item, outlook) for item in items], np.int64),
             np.array([max((item.deadline_ms - free_ms) * capacity, _LEAST_MS) for item in items]),
-            lines,
+            lines.table,
             rate,
             highest,
         )
         if level == 0 and pressure <= 1.0:
             return IDLE
         share = 0.0 if here >= below else min(max((1.0 - here) / (below - here), 0.0), 1.0)
-        return Load(level, float(outlook.prices[level]), share, pressure)
+        return Load(level, outlook.price_list[level], share, pressure)
 
-    def _is_light(
-        self,
-        items: Sequence[Item],
-        outlook: Outlook,
-        lines: FloatArray,
-        *,
-        rate: float,
-        free_ms: float,
-        capacity: float,
-    ) -> bool:
-        """Whether a few items fit at the lowest price even if nothing ran in batches: what costs a microsecond to see."""
-        if rate * sum([runs * each for runs, each in zip(outlook.fresh_runs, lines[1].tolist(), strict=True)]) > 1.0:
-            return False
-        took_ms = 0.0
-        for i, item in enumerate(items):
-            took_ms += outlook.alone_ms[item.evidence_set][_bin(item, outlook)]
-            if i and took_ms > (item.deadline_ms - free_ms) * capacity:
-                return False
-        return True
-
-    def _lines(self, outlook: Outlook) -> FloatArray:
-        """Of each stage: the batch that can be waited for, which takes no more than half of a budget, and what it takes."""
+    def _lines(self, outlook: Outlook) -> _Lines:
+        """Those of the mean budget; they change only where half of it passes what some batch may take."""
+        if outlook is not self._outlook:
+            self._outlook, self._known_lines = outlook, {}
+            self._edges_ms = sorted({each for upper_ms in outlook.times.upper_ms for each in upper_ms})
         half_ms = 0.5 * self._mean_budget_ms
-        sizes = tuple([max(1, bisect_right(upper, half_ms) - 1) for upper in outlook.times.upper_ms])
-        found = self._known_lines.get((outlook, sizes))
+        place = bisect_right(self._edges_ms, half_ms)
+        found = self._known_lines.get(place)
         if found is None:
-            times = outlook.times
-            each = [times.mean_ms[j][n] / n for j, n in enumerate(sizes)]
-            found = np.stack([sizes, each, times.fixed_ms, times.each_ms, np.zeros(times.n_stages)])
-            self._known_lines = {(outlook, sizes): found}
+            found = self._known_lines[place] = _Lines(outlook, half_ms)
         return found
 
-    def _window_ms(self) -> float:
-        return min(max(_WINDOWS * self._mean_budget_ms, _SHORTEST_MS), _LONGEST_MS)
-
     def _forget(self, now_ms: float) -> None:
-        oldest = now_ms - self._window_ms()
-        while self._arrivals and self._arrivals[0] < oldest:
-            self._arrivals.popleft()
+        arrivals, oldest = self._arrivals, now_ms - self._window_ms
+        while arrivals and arrivals[0] < oldest:
+            arrivals.popleft()
+
+
+class _Lines:
+    """Of each stage: the batch that can be waited for, which takes no more than half of a budget, and what it takes.
+
+    Attributes
+    ----------
+    table : ndarray, shape (5, K)
+        As `load_level` reads it.
+    fresh_ms : float
+        Expected work of a fresh request at the lowest price, in such batches.
+    """
+
+    __slots__ = ("fresh_ms", "table")
+
+    def __init__(self, outlook: Outlook, half_ms: float) -> None:
+        times = outlook.times
+        sizes = [max(1, bisect_right(upper_ms, half_ms) - 1) for upper_ms in times.upper_ms]
+        each_ms = [times.mean_ms[j][n] / n for j, n in enumerate(sizes)]
+        self.table: FloatArray = np.stack([sizes, each_ms, times.fixed_ms, times.each_ms, np.zeros(times.n_stages)])
+        self.fresh_ms = sum([runs * each for runs, each in zip(outlook.fresh_runs, each_ms, strict=True)])
+
+
+def _fit_alone(items: Sequence[Item], outlook: Outlook, free_ms: float, capacity: float) -> bool:
+    """Whether items fit at the lowest price even if nothing runs in batches."""
+    took_ms = 0.0
+    for i, item in enumerate(items):
+        took_ms += outlook.alone_ms[item.evidence_set][_bin(item, outlook)]
+        if i and took_ms > (item.deadline_ms - free_ms) * capacity:
+            return False
+    return True
 
 
 def _bin(item: Item, outlook: Outlook) -> int:

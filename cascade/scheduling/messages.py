@@ -1,13 +1,14 @@
 """What goes into a scheduler and what comes out of it: frozen values.
 
-Instants are milliseconds on whatever clock the owner reads; requests and lanes are numbers that the owner gives.
+Instants are milliseconds on whatever clock the owner reads; requests and lanes are numbers that the owner gives. What is made
+for every request is a named tuple, which takes a third of the time of a frozen dataclass.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class Priority(IntEnum):
@@ -18,8 +19,7 @@ class Priority(IntEnum):
     BACKGROUND = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(NamedTuple):
     """A request came in, perhaps with evidence from an earlier answer.
 
     Attributes
@@ -44,8 +44,7 @@ class Arrived:
     is_strict: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """A lane has done what it was told.
 
     Attributes
@@ -94,8 +93,7 @@ class Returned:
 Event = Arrived | Finished | Faulted | Cancelled | Borrowed | Returned
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """Run a stage for these requests on a lane.
 
     Attributes
@@ -115,8 +113,7 @@ class Run:
     closed_by: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """Answer a request from the evidence there is.
 
     Attributes
@@ -133,8 +130,7 @@ class Answer:
     is_degraded: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(NamedTuple):
     """Give up a request.
 
     Attributes

@@ -32,12 +32,16 @@ class Outlook:
     times : Times
     prices : ndarray, shape (L,)
         Of a chain, which has none, a single 0.
+    price_list : list of float
+        The same.
     runs : ndarray of float32, shape (L, 2**K, B, K)
         Expected number of further runs of each stage from every set and bin of confidence, without a deadline.
     fresh_runs : list of float
         Those of a fresh request at the lowest price.
     alone_ms : list of list of float
         ``[set][bin]``: time of the further runs at the lowest price, each by itself.
+    took_alone_ms : list of float
+        ``[set]``: mean time of the runs of these stages, each by itself.
     highest : int
         Index of the highest price that its requests may pay.
     sheds : bool
@@ -55,7 +59,8 @@ class Outlook:
             self.prices: FloatArray = np.zeros(1)
             self.runs = _runs_of_chain(len(policy.stages))
             self._edges: list[list[float]] = [[]] * (1 << len(policy.stages))
-            self._budget_edges, self._unloaded = [-np.inf], [0]
+            self._budget_edges = [-np.inf]
+            self._unloaded: list[int] = [0]
             self._lookups: list[Lookup | None] = [None]
             self._sum_up()
             self.highest = 0
@@ -83,6 +88,8 @@ class Outlook:
         # Started runs count whole, as they do in the need for time of many items.
         alone = np.ceil(least - 1e-6) @ times.fixed_ms + least @ times.each_ms
         self.alone_ms: list[list[float]] = alone.tolist()
+        self.took_alone_ms = [_took_alone_ms(times, each) for each in range(1 << times.n_stages)]
+        self.price_list: list[float] = self.prices.tolist()
 
     @property
     def n_levels(self) -> int:
@@ -91,7 +98,7 @@ class Outlook:
 
     def unloaded_level(self, budget_ms: float) -> int:
         """Index of the price that rules without load, for a request with this budget."""
-        return int(self._unloaded[bisect_right(self._budget_edges, budget_ms) - 1])
+        return self._unloaded[bisect_right(self._budget_edges, budget_ms) - 1]
 
     def highest_level(self, on_overload: str) -> int:
         """Index of the highest price that may be asked: under ``"shed"`` the certified one."""
@@ -120,6 +127,10 @@ class Outlook:
     def bin_of(self, evidence_set: int, confidence: float) -> int:
         """The bin of a confidence, as `runs` counts them."""
         return bisect_right(self._edges[evidence_set], confidence) if evidence_set else 0
+
+
+def _took_alone_ms(times: Times, evidence_set: int) -> float:
+    return sum([each[1] for j, each in enumerate(times.mean_ms) if evidence_set >> j & 1])
 
 
 def expected_runs(statistics: Statistics, decisions: Decisions) -> NDArray[np.float32]:

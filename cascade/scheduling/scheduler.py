@@ -6,6 +6,7 @@ The owner calls `handle` for every event and `poll` afterwards, carries out the 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Iterator
 from math import inf
 
 from cascade.core.guarantee import check_overload
@@ -96,7 +97,7 @@ class Scheduler:
         self._pending: list[Command] = []
         self._turns, self._n_arrived = Turns(background_share), 0
         self._next_end_ms = self._ran_ms = inf
-        self._log: deque[tuple[float, Command]] = deque(maxlen=_LOG)
+        self._log: deque[tuple[float, list[Command]]] = deque(maxlen=_LOG)
         self.load: Load = IDLE
         self.slowdown = SlowDown(Times(policy.service, policy.level, max_batch), n_lanes)
         self.follow(policy)
@@ -111,11 +112,12 @@ class Scheduler:
     @property
     def n_waiting(self) -> int:
         """Requests that wait for a lane."""
-        return len(self._waiting)
+        return self._waiting.n
 
     def decisions(self) -> tuple[tuple[float, Command], ...]:
         """The latest commands, each with the instant it was given at."""
-        return tuple(self._log)
+        latest = [(now_ms, command) for now_ms, commands in tuple(self._log) for command in commands]
+        return tuple(latest[-_LOG:])
 
     def handle(self, event: Event, now_ms: float) -> None:
         """Take note of what happened."""
@@ -134,43 +136,49 @@ class Scheduler:
                 self._lanes[event.lane].release()
 
     def poll(self, now_ms: float) -> list[Command]:
-        """What to do now."""
+        """What to do now; the list is kept for `decisions`, and not to be changed."""
         commands, self._pending = self._pending, []
-        self._answer_strict(now_ms, commands)
-        if len(self._waiting):
-            if any(lane.is_idle for lane in self._lanes):
+        if self._strict:
+            self._answer_strict(now_ms, commands)
+        waiting, lanes = self._waiting, self._lanes
+        if waiting.n:
+            is_any_idle = lanes.any_idle
+            if is_any_idle:
                 self._admit(now_ms, commands)
-                self._rate(now_ms)
             self._settle(now_ms, commands)
-            for number, lane in enumerate(self._lanes):
-                if lane.is_idle and len(self._waiting):
-                    commands.append(self._next_run(number, lane, now_ms))
-                    if len(self._waiting):
-                        self._settle(now_ms, commands)
-        self._log.extend([(now_ms, command) for command in commands])
+            if is_any_idle:
+                for number, lane in enumerate(lanes):
+                    if waiting.n and lane.is_idle:
+                        commands.append(self._next_run(number, lane, now_ms))
+                        if waiting.n:
+                            self._settle(now_ms, commands)
+        if commands:
+            self._log.append((now_ms, commands))
         return commands
 
-    def _rate(self, now_ms: float) -> None:
-        """Find the load of now."""
-        items, busy_ms, slow = self._waiting.items(), self._lanes.busy_ms(now_ms), self.slowdown.overall
-        self.load = self._price.at(
-            now_ms, items, self._outlook, busy_ms=busy_ms, slowdown=slow, highest=self._outlook.highest
-        )
-
     def _admit(self, now_ms: float, commands: list[Command]) -> None:
-        """Promise an answer to those that came since a lane was last given work, or refuse them."""
-        rate = self._price.rate_per_ms(now_ms)
-        for item in self._admission.refused(self._lanes.free_by_ms(now_ms), rate, self._use.share):
-            self._waiting.remove(item)
-            self._conclude(item, "rejected", "others that wait need the time", commands)
+        """Promise an answer to those that came since a lane was last given work, or refuse them; find the load of now."""
+        waiting, lanes = self._waiting, self._lanes
+        if waiting.n_unpromised:
+            rate = self._price.rate_per_ms(now_ms)
+            for item in self._admission.refused(lanes.free_by_ms(now_ms), rate, self._use.share):
+                waiting.remove(item)
+                self._conclude(item, "rejected", "others that wait need the time", commands)
+        outlook, busy_ms, slow = self._outlook, lanes.busy_ms(now_ms), self.slowdown.overall
+        self.load = self._price.at(
+            now_ms, waiting.items(), outlook, busy_ms=busy_ms, slowdown=slow, highest=outlook.highest
+        )
 
     def next_wakeup_ms(self) -> float:
         """When to poll again if nothing happens; infinite for never."""
         if self._pending:
             return -inf
-        wakeup_ms = self._waiting.earliest_fresh_ms - self._admission.least_ms
-        wakeup_ms = min(wakeup_ms, self._next_end_ms if len(self._waiting) else inf) + 2.0 * _LATER_MS
-        return min([wakeup_ms, *(item.deadline_ms for item in self._strict)])
+        waiting = self._waiting
+        wakeup_ms = waiting.earliest_fresh_ms - self._admission.least_ms
+        if waiting.n and self._next_end_ms < wakeup_ms:
+            wakeup_ms = self._next_end_ms
+        wakeup_ms += 2.0 * _LATER_MS
+        return min([wakeup_ms, *[item.deadline_ms for item in self._strict]]) if self._strict else wakeup_ms
 
     def _arrive(self, event: Arrived, now_ms: float) -> None:
         self._n_arrived += 1
@@ -195,8 +203,8 @@ class Scheduler:
 
     def _why_not(self, item: Item, now_ms: float) -> str | None:
         """Why a request cannot be admitted: the queue is full, or its fastest path would be late."""
-        if len(self._waiting) >= self._limits.max_waiting:
-            return f"{len(self._waiting)} requests wait already"
+        if self._waiting.n >= self._limits.max_waiting:
+            return f"{self._waiting.n} requests wait already"
         is_possible = item.evidence_set or self._admission.is_possible(item, self._lanes.free_by_ms(now_ms))
         return None if is_possible else "not even the fastest stage can answer by its deadline"
 
@@ -233,24 +241,31 @@ class Scheduler:
 
     def _settle(self, now_ms: float, commands: list[Command]) -> None:
         """Requests end that are done, or that cannot go on in time once a lane is free."""
-        start_ms, fastest_ms = self._lanes.start_ms(now_ms), self._admission.least_ms
-        ended: list[tuple[Item, str, str]] = []
+        start_ms, fastest_ms, waiting = self._lanes.start_ms(now_ms), self._admission.least_ms, self._waiting
         self._next_end_ms = inf
-        for item in self._waiting:
-            if item.deadline_ms - start_ms < item.least_ms - _LATER_MS:
+        are_fresh_in_time = start_ms + fastest_ms <= waiting.earliest_fresh_ms + _LATER_MS
+        if are_fresh_in_time and not waiting.n_watched:
+            return
+        load, firsts, stretch = self.load, self._firsts, self.slowdown.stretch
+        upper_ms, next_end_ms = self._outlook.times.upper_ms, inf
+        ended: list[tuple[Item, str, str]] = []
+        for item in waiting.watched() if are_fresh_in_time else waiting:
+            left_ms = item.deadline_ms - start_ms
+            if left_ms < item.least_ms - _LATER_MS:
                 ended.append((item, "shed", "no path within the guarantee fits any more"))
             elif item.evidence_set:
-                if (action := self._action(item, start_ms)) == STOP_BYTE:
+                item.action = action = next_stage(item, load, left_ms / stretch, firsts)
+                if action == STOP_BYTE:
                     ended.append((item, "", ""))
-                    continue
-                needed_ms = self._outlook.times.upper_ms[action][1] * self.slowdown.stretch
-                self._next_end_ms = min(self._next_end_ms, item.deadline_ms - needed_ms)
-            elif item.failed and self._action(item, start_ms) == STOP_BYTE:
+                else:
+                    next_end_ms = min(next_end_ms, item.deadline_ms - upper_ms[action][1] * stretch)
+            elif item.failed and next_stage(item, load, left_ms / stretch, firsts) == STOP_BYTE:
                 ended.append((item, "failed", "every stage that it could start with failed"))
             elif start_ms + fastest_ms > item.deadline_ms + _LATER_MS:
                 ended.append((item, "expired", "not even the fastest stage fits any more"))
+        self._next_end_ms = next_end_ms
         for item, reason, why in ended:
-            self._waiting.remove(item)
+            waiting.remove(item)
             self._conclude(item, reason, why, commands)
 
     def _conclude(self, item: Item, reason: str, why: str, commands: list[Command]) -> None:
@@ -261,17 +276,11 @@ class Scheduler:
             commands.append(Refuse(item.request, reason, why))
         self._end(item)
 
-    def _action(self, item: Item, start_ms: float) -> int:
-        """The stage that an item runs next if that can start then, or `STOP_BYTE`."""
-        return next_stage(item, self.load, (item.deadline_ms - start_ms) / self.slowdown.stretch, self._firsts)
-
     def _next_run(self, number: int, lane: Lane, now_ms: float) -> Run:
         """The batch of the most urgent request, with all that want the same stage and fit its deadline."""
         items = self._turns.next(self._waiting)
-        actions = [self._action(item, now_ms) for item in items]
-        stage, lowest = actions[0], items[0].priority
-        together = [item for item, action in zip(items, actions, strict=True) if action == stage]
-        run = self._start(number, lane, stage, together, now_ms)
+        stage, lowest = self._action(items[0], now_ms), items[0].priority
+        run = self._start(number, lane, stage, self._wanting(stage, items, now_ms), now_ms)
         is_final = self._outlook.sheds or stage == self._firsts[0]
         if not is_final and not self._admission.stays_served(lowest, self._lanes.free_by_ms(now_ms)):
             # What was admitted comes before accuracy: the run is taken back, and the fastest stage serves the fresh ones.
@@ -283,17 +292,32 @@ class Scheduler:
                 run = self._start(number, lane, fastest, fresh, now_ms)
         return run
 
-    def _start(self, number: int, lane: Lane, stage: int, together: list[Item], now_ms: float) -> Run:
+    def _action(self, item: Item, now_ms: float) -> int:
+        """The stage that an item runs next on a lane that is idle: with evidence, as `_settle` has just found."""
+        if item.evidence_set:
+            return item.action
+        return next_stage(item, self.load, (item.deadline_ms - now_ms) / self.slowdown.stretch, self._firsts)
+
+    def _wanting(self, stage: int, items: list[Item], now_ms: float) -> Iterator[Item]:
+        """The first item, and those of the others that want the same stage, found as they are asked for."""
+        yield items[0]
+        for item in items[1:]:
+            if self._action(item, now_ms) == stage:
+                yield item
+
+    def _start(self, number: int, lane: Lane, stage: int, together: Iterable[Item], now_ms: float) -> Run:
         upper_ms = self.slowdown.upper(number, stage)
         batch, closed_by = closed_batch(together, upper_ms, self._limits.max_batch, now_ms)
         for item in batch:
             self._waiting.remove(item)
-        took_ms = self._outlook.times.mean_ms[stage][len(batch)] * self.slowdown.factor(number, stage)
-        lane.start(stage, batch, now_ms + took_ms, now_ms + upper_ms[len(batch)])
-        price, requests = float(batch[0].outlook.prices[level_of(batch[0], self.load)]), [one.request for one in batch]
-        return Run(number, stage, tuple(requests), price, closed_by)
+        size, first = len(batch), batch[0]
+        took_ms = self._outlook.times.mean_ms[stage][size] * self.slowdown.factor(number, stage)
+        lane.start(stage, batch, now_ms + took_ms, now_ms + upper_ms[size])
+        price = first.outlook.price_list[level_of(first, self.load)]
+        return Run(number, stage, tuple([item.request for item in batch]), price, closed_by)
 
     def _end(self, item: Item) -> None:
         item.has_ended = True
-        self._strict.discard(item)
+        if item.is_strict:
+            self._strict.discard(item)
         del self._alive[item.request]

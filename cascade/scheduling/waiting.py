@@ -44,11 +44,17 @@ class Item:
         In [0, 1): requests below a share of it take the cheaper of two neighbouring prices.
     is_admitted : bool
         Whether it was promised an answer.
+    is_watched : bool
+        Whether it may end, or change its plan, before its deadline: all but fresh ones for which no stage has failed and that no
+        guarantee binds. Kept by `Waiting`.
+    action : int
+        What it runs next, or `STOP_BYTE`, as of the last time that the scheduler went through all that wait.
     has_ended : bool
         Answered while a stage still ran for it, or cancelled.
     """
 
     __slots__ = (
+        "action",
         "arrived_ms",
         "bin",
         "came_with",
@@ -59,6 +65,7 @@ class Item:
         "has_ended",
         "is_admitted",
         "is_strict",
+        "is_watched",
         "least_level",
         "least_ms",
         "order",
@@ -79,17 +86,14 @@ class Item:
         self.evidence_set = self.bin = self.failed = 0
         self.confidence, self.least_ms = 0.0, outlook.least_ms
         self.least_level = outlook.unloaded_level(deadline_ms - now_ms)
-        self.has_ended = self.is_admitted = False
+        self.has_ended = self.is_admitted = self.is_watched = False
+        self.action = STOP_BYTE
 
     def would_go_on(self) -> bool:
         """Whether it would run another stage had it not waited, nor shared a lane with others."""
-        times, spent_ms = self.outlook.times, 0.0
-        for j in range(times.n_stages):
-            if (self.evidence_set & ~self.came_with) >> j & 1:
-                spent_ms += times.mean_ms[j][1]
-        left_ms = self.deadline_ms - self.arrived_ms - spent_ms
-        lookup = self.outlook.lookup(self.least_level)
-        return lookup.action(self.evidence_set, self.confidence, left_ms) != STOP_BYTE
+        outlook = self.outlook
+        left_ms = self.deadline_ms - self.arrived_ms - outlook.took_alone_ms[self.evidence_set & ~self.came_with]
+        return outlook.lookup(self.least_level).action(self.evidence_set, self.confidence, left_ms) != STOP_BYTE
 
     def learn(self, evidence_set: int, confidence: float) -> None:
         """Take note of what has been said about it."""
@@ -98,19 +102,29 @@ class Item:
 
 
 class Waiting:
-    """The waiting requests, sorted."""
+    """The waiting requests, sorted.
 
-    __slots__ = ("_fresh", "_items", "_orders")
+    Attributes
+    ----------
+    n : int
+        Number of requests.
+    n_unpromised : int
+        Number of those for which nothing has run and that were promised nothing.
+    n_watched : int
+        Number of those that are `Item.is_watched`.
+    """
+
+    __slots__ = ("_fresh", "_items", "_orders", "n", "n_unpromised", "n_watched")
 
     def __init__(self) -> None:
         # Lists for each class, so that the earliest deadline of all is at hand; those of fresh requests once more by themselves.
         self._items: tuple[list[Item], ...] = tuple([] for _ in Priority)
         self._orders: tuple[list[tuple[float, int]], ...] = tuple([] for _ in Priority)
         self._fresh: tuple[list[float], ...] = tuple([] for _ in Priority)
+        self.n = self.n_unpromised = self.n_watched = 0
 
     def __len__(self) -> int:
-        high, middle, low = self._items
-        return len(high) + len(middle) + len(low)
+        return self.n
 
     def __iter__(self) -> Iterator[Item]:
         return chain(*self._items)
@@ -123,16 +137,25 @@ class Waiting:
     @property
     def earliest_fresh_ms(self) -> float:
         """The earliest deadline of those for which nothing has run; infinite if there is none."""
-        return min((deadlines[0] for deadlines in self._fresh if deadlines), default=inf)
+        high, middle, low = self._fresh
+        earliest_ms = middle[0] if middle else inf
+        if high and high[0] < earliest_ms:
+            earliest_ms = high[0]
+        return low[0] if low and low[0] < earliest_ms else earliest_ms
 
     @property
     def n_fresh(self) -> int:
         """Number of requests for which nothing has run."""
-        return sum(len(deadlines) for deadlines in self._fresh)
+        high, middle, low = self._fresh
+        return len(high) + len(middle) + len(low)
 
     def fresh(self) -> list[Item]:
         """Those for which nothing has run, in the order of service."""
         return [item for item in chain(*self._items) if not item.evidence_set]
+
+    def watched(self) -> list[Item]:
+        """Those that are `Item.is_watched`, in the order of service."""
+        return [item for item in chain(*self._items) if item.is_watched] if self.n_watched else []
 
     def fresh_deadlines(self, lowest: Priority, another_ms: float | None = None) -> list[float]:
         """Deadlines of the requests of this class and higher ones for which nothing has run, in the order of service.
@@ -147,27 +170,43 @@ class Waiting:
 
     def add(self, item: Item) -> None:
         """Put an item in its place."""
-        items, orders = self._items[item.priority], self._orders[item.priority]
-        at = bisect_left(orders, item.order)
-        items.insert(at, item)
-        orders.insert(at, item.order)
+        items, orders, order = self._items[item.priority], self._orders[item.priority], item.order
+        if orders and order < orders[-1]:
+            at = bisect_left(orders, order)
+            items.insert(at, item)
+            orders.insert(at, order)
+        else:
+            items.append(item)
+            orders.append(order)
+        self.n += 1
         if not item.evidence_set:
             insort(self._fresh[item.priority], item.deadline_ms)
+            self.n_unpromised += not item.is_admitted
+        item.is_watched = item.evidence_set > 0 or item.failed > 0 or item.least_ms > -inf
+        self.n_watched += item.is_watched
 
     def remove(self, item: Item) -> None:
         """Take an item out if it is there."""
         items, orders = self._items[item.priority], self._orders[item.priority]
-        at = bisect_left(orders, item.order)
+        at = 0 if items and items[0] is item else bisect_left(orders, item.order)
         if at < len(items) and items[at] is item:
             del items[at], orders[at]
+            self.n -= 1
+            self.n_watched -= item.is_watched
             if not item.evidence_set:
                 fresh = self._fresh[item.priority]
                 del fresh[bisect_left(fresh, item.deadline_ms)]
+                self.n_unpromised -= not item.is_admitted
+
+    def promise(self, item: Item) -> None:
+        """An item that is there is promised an answer."""
+        self.n_unpromised -= not (item.is_admitted or item.evidence_set)
+        item.is_admitted = True
 
     def items(self) -> list[Item]:
         """All of them in the order of service."""
         high, middle, low = self._items
-        return [*high, *middle, *low]
+        return [*high, *middle, *low] if high or low else middle[:]
 
     @property
     def has_classes(self) -> bool:
