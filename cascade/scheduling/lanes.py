@@ -99,9 +99,7 @@ class Lanes:
 
     def free_by_ms(self, now_ms: float) -> list[float]:
         """When each is free at the latest."""
-        return [
-            now_ms if lane.stage == _IDLE or lane.free_by_ms < now_ms else lane.free_by_ms for lane in self._lanes
-        ]
+        return [now_ms if lane.stage == _IDLE or lane.free_by_ms < now_ms else lane.free_by_ms for lane in self._lanes]
 
     def busy_ms(self, now_ms: float) -> float:
         """Until they are free, on average."""

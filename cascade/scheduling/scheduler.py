@@ -6,15 +6,15 @@ The owner calls `handle` for every event and `poll` afterwards, carries out the 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from math import inf
 
 from cascade.core.guarantee import check_overload
 from cascade.core.load_kernels import compile_load_kernels
 from cascade.core.policy import Policy
-from cascade.core.table import STOP_BYTE
 from cascade.scheduling.admission import Admission
 from cascade.scheduling.batching import closed_batch
+from cascade.scheduling.endings import LATER_MS, Pace, endings
 from cascade.scheduling.lanes import Lane, Lanes
 from cascade.scheduling.limits import Limits
 from cascade.scheduling.load import IDLE, Load, LoadPrice, Utilisation
@@ -37,8 +37,6 @@ from cascade.scheduling.service_times import Times
 from cascade.scheduling.slowdown import QUIET_MS, SlowDown
 from cascade.scheduling.waiting import Item, Turns, Waiting
 
-_LATER_MS = 1e-6
-"""A request expires this much after the last instant at which it could have started."""
 _LOG = 256
 
 
@@ -177,7 +175,7 @@ class Scheduler:
         wakeup_ms = waiting.earliest_fresh_ms - self._admission.least_ms
         if waiting.n and self._next_end_ms < wakeup_ms:
             wakeup_ms = self._next_end_ms
-        wakeup_ms += 2.0 * _LATER_MS
+        wakeup_ms += 2.0 * LATER_MS
         return min([wakeup_ms, *[item.deadline_ms for item in self._strict]]) if self._strict else wakeup_ms
 
     def _arrive(self, event: Arrived, now_ms: float) -> None:
@@ -234,7 +232,7 @@ class Scheduler:
 
     def _answer_strict(self, now_ms: float, commands: list[Command]) -> None:
         """Strict requests whose time has come: from what is known, even while a stage runs."""
-        due = [item for item in self._strict if now_ms >= item.deadline_ms - _LATER_MS]
+        due = [item for item in self._strict if now_ms >= item.deadline_ms - LATER_MS]
         for item in sorted(due, key=lambda item: item.order):
             self._waiting.remove(item)
             self._conclude(item, "expired", "no stage has answered by its deadline", commands)
@@ -243,27 +241,11 @@ class Scheduler:
         """Requests end that are done, or that cannot go on in time once a lane is free."""
         start_ms, fastest_ms, waiting = self._lanes.start_ms(now_ms), self._admission.least_ms, self._waiting
         self._next_end_ms = inf
-        are_fresh_in_time = start_ms + fastest_ms <= waiting.earliest_fresh_ms + _LATER_MS
+        are_fresh_in_time = start_ms + fastest_ms <= waiting.earliest_fresh_ms + LATER_MS
         if are_fresh_in_time and not waiting.n_watched:
             return
-        load, firsts, stretch = self.load, self._firsts, self.slowdown.stretch
-        upper_ms, next_end_ms = self._outlook.times.upper_ms, inf
-        ended: list[tuple[Item, str, str]] = []
-        for item in waiting.watched() if are_fresh_in_time else waiting:
-            left_ms = item.deadline_ms - start_ms
-            if left_ms < item.least_ms - _LATER_MS:
-                ended.append((item, "shed", "no path within the guarantee fits any more"))
-            elif item.evidence_set:
-                item.action = action = next_stage(item, load, left_ms / stretch, firsts)
-                if action == STOP_BYTE:
-                    ended.append((item, "", ""))
-                else:
-                    next_end_ms = min(next_end_ms, item.deadline_ms - upper_ms[action][1] * stretch)
-            elif item.failed and next_stage(item, load, left_ms / stretch, firsts) == STOP_BYTE:
-                ended.append((item, "failed", "every stage that it could start with failed"))
-            elif start_ms + fastest_ms > item.deadline_ms + _LATER_MS:
-                ended.append((item, "expired", "not even the fastest stage fits any more"))
-        self._next_end_ms = next_end_ms
+        pace = Pace(start_ms, fastest_ms, self._outlook.times.upper_ms, self.slowdown.stretch, self._firsts)
+        ended, self._next_end_ms = endings(waiting.watched() if are_fresh_in_time else waiting, self.load, pace)
         for item, reason, why in ended:
             waiting.remove(item)
             self._conclude(item, reason, why, commands)
@@ -280,7 +262,9 @@ class Scheduler:
         """The batch of the most urgent request, with all that want the same stage and fit its deadline."""
         items = self._turns.next(self._waiting)
         stage, lowest = self._action(items[0], now_ms), items[0].priority
-        run = self._start(number, lane, stage, self._wanting(stage, items, now_ms), now_ms)
+        # What the others want is found as they are asked for.
+        together = (item for item in items if item is items[0] or self._action(item, now_ms) == stage)
+        run = self._start(number, lane, stage, together, now_ms)
         is_final = self._outlook.sheds or stage == self._firsts[0]
         if not is_final and not self._admission.stays_served(lowest, self._lanes.free_by_ms(now_ms)):
             # What was admitted comes before accuracy: the run is taken back, and the fastest stage serves the fresh ones.
@@ -297,13 +281,6 @@ class Scheduler:
         if item.evidence_set:
             return item.action
         return next_stage(item, self.load, (item.deadline_ms - now_ms) / self.slowdown.stretch, self._firsts)
-
-    def _wanting(self, stage: int, items: list[Item], now_ms: float) -> Iterator[Item]:
-        """The first item, and those of the others that want the same stage, found as they are asked for."""
-        yield items[0]
-        for item in items[1:]:
-            if self._action(item, now_ms) == stage:
-                yield item
 
     def _start(self, number: int, lane: Lane, stage: int, together: Iterable[Item], now_ms: float) -> Run:
         upper_ms = self.slowdown.upper(number, stage)
