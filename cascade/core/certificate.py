@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cascade.core.guarantee import Guarantee
+from cascade.core.html import paragraph, table
 from cascade.core.policy import Policy
 
 
@@ -85,3 +86,15 @@ class Certificate:
 
     def __str__(self) -> str:
         return self.explain()
+
+    def _repr_html_(self) -> str:
+        terms = [
+            ("risk", self.risk if self.reference is None else f"{self.risk}, against {self.reference}"),
+            ("at most", self.max_risk),
+            ("with probability", 1.0 - self.delta),
+            ("for budgets from, ms", self.min_budget_ms),
+            ("at prices per ms up to", self.price),
+            ("proved on, items", self.n),
+            ("bound", self.bound),
+        ]
+        return table([], terms, caption="Certificate") + paragraph(self.explain())

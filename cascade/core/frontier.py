@@ -14,15 +14,13 @@ import numpy as np
 from cascade.core.arrays import frozen_amounts
 from cascade.core.equality import equal_by_value
 from cascade.core.frontier_files import Columns, read_columns, write_columns
+from cascade.core.frontier_words import CASCADE, ORACLE, SINGLE, in_html, in_text
 from cascade.core.records import FloatArray, IntArray
 from cascade.errors import ConfigurationError, DataError, MissingExtra
 
 _COLUMNS = ("price", "budget_ms", "mean_ms", "mean_cost", "accuracy", "ci_low", "ci_high")
 _REFERENCE_COLUMNS = _COLUMNS[2:]
 _ABOUT = ("confidence", "n_items", "n_groups")
-_MAX_LINES = 12
-CASCADE, SINGLE, ORACLE = "cascade", "single", "oracle"
-"""Kinds of rows of the table that a curve is saved as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,18 +232,10 @@ class Frontier:
         return f"Frontier({len(self)} points, {times}, accuracy {self.accuracy[0]:.4f} to {self.accuracy[-1]:.4f}, {self.n_items} items)"
 
     def __str__(self) -> str:
-        wanted = np.linspace(self.mean_ms[0], self.mean_ms[-1], min(_MAX_LINES, len(self)))
-        shown = np.unique(np.abs(self.mean_ms[:, None] - wanted).argmin(axis=0))
-        corners = {point.name for point in self.hull}
-        head = f"{'mean ms':>10} {'mean cost':>10} {'accuracy':>9} {f'{100 * self.confidence:.4g} % interval':>18} {'price':>10} {'budget ms':>10}"
-        lines = [repr(self), head]
-        for i in shown:
-            point = self._point(int(i))
-            lines.append(f"{_in_words(*point[2:])} {point[0]:10.3g} {point[1]:10.4g}")
-        for single in self.singles:
-            on_hull = ", on the hull of single stages" if single.name in corners else ""
-            lines.append(f"{_line_of(single)}{on_hull}")
-        return "\n".join([*lines, f"{_line_of(self.oracle)}: the cheapest right stage for every item"])
+        return in_text(self.columns(), repr(self), {point.name for point in self.hull})
+
+    def _repr_html_(self) -> str:
+        return in_html(self.columns(), repr(self), {point.name for point in self.hull})
 
 
 def non_dominated(along: FloatArray, accuracy: FloatArray) -> IntArray:
@@ -263,14 +253,6 @@ def non_dominated(along: FloatArray, accuracy: FloatArray) -> IntArray:
 
 def _slope(start: ReferencePoint, end: ReferencePoint) -> float:
     return (end.accuracy - start.accuracy) / (end.mean_ms - start.mean_ms)
-
-
-def _in_words(mean_ms: float, mean_cost: float, accuracy: float, ci_low: float, ci_high: float) -> str:
-    return f"{mean_ms:10.4g} {mean_cost:10.4g} {100 * accuracy:7.2f} % {100 * ci_low:8.2f} to {100 * ci_high:6.2f}"
-
-
-def _line_of(point: ReferencePoint) -> str:
-    return f"{_in_words(point.mean_ms, point.mean_cost, point.accuracy, point.ci_low, point.ci_high)} {point.name}"
 
 
 def _fields_of(table: Columns) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from cascade.core.induction import Decisions, Statistics
 from cascade.core.inputs import InputSpec
 from cascade.core.outcomes import Outcomes
 from cascade.core.policy_json import policy_from_dict, policy_to_dict, read_policy
+from cascade.core.policy_words import MAX_SHOWN, in_html, titled
 from cascade.core.prices import Expected
 from cascade.core.records import FloatArray
 from cascade.core.replay import Replay
@@ -238,6 +239,11 @@ class Policy:
         if self.statistics is None:
             return explain_chain(rows, under)
         return explain_plan(rows, under, self.expected(budget_ms, price), self.expected(budget_ms, price=0.0))
+
+    def _repr_html_(self) -> str:
+        title = titled(self.stages, self.n_items, self.chain, self.guarantee)
+        plan = self.thresholds() if len(self.stages) <= MAX_SHOWN else None
+        return in_html(title, self.stages, self.times(), plan, self.level)
 
     def replay(
         self,

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cascade.core.html import table
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
@@ -134,6 +136,18 @@ class Prediction:
         timing = f"{self.latency_ms:.3g} ms, {allowed}, {'in time' if self.in_time else 'late'}"
         answer = "no label" if self.status is Status.ABSTAINED else f"{self.label!r}"
         return f"{answer} ({self.status.value}, confidence {self.confidence:.3f}) from {stages}; {timing}."
+
+    def _repr_html_(self) -> str:
+        allowed = "no deadline" if self.budget_ms is None else f"of {self.budget_ms:.4g} allowed"
+        facts = [
+            ("label", "no label" if self.status is Status.ABSTAINED else self.label),
+            ("confidence", f"{self.confidence:.3f}"),
+            ("path", " → ".join(self.path) if self.path else "no stage: the class prior"),
+            ("status", self.status.value if self.in_time else f"{self.status.value}, late"),
+            ("time, ms", f"{self.latency_ms:.3g}, {allowed}"),
+            ("from the cache", "yes" if self.from_cache else "no"),
+        ]
+        return table([], facts)
 
 
 class OpenPrediction:

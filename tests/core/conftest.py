@@ -1,6 +1,8 @@
-"""Recorded outcomes that several tests share."""
+"""Recorded outcomes and a reader of HTML that several tests share."""
 
 from __future__ import annotations
+
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -28,6 +30,32 @@ def _votes(n=600, k=2, names=("cat", "dog", "eel"), seed=0):
     return Outcomes.from_predictions(labels[said], trust, labels[truth])
 
 
+class _Reader(HTMLParser):
+    """The words of a page, and the tags that were opened and not closed."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.open = [], []
+
+    def handle_starttag(self, tag, attrs):
+        assert "style" not in dict(attrs)
+        if tag != "br":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def _words_of(page):
+    reader = _Reader()
+    reader.feed(page)
+    assert not reader.open
+    return reader.words
+
+
 @pytest.fixture(scope="session")
 def ladder():
     """Makes outcomes of K stages that get more accurate and share the hardness of the items."""
@@ -38,3 +66,9 @@ def ladder():
 def votes():
     """Makes outcomes of K stages that say a label and a confidence."""
     return _votes
+
+
+@pytest.fixture(scope="session")
+def html_words():
+    """The words of a piece of HTML, which must close what it opens and bring no styles."""
+    return _words_of

@@ -209,12 +209,22 @@ def test_a_curve_in_few_words_and_in_a_table():
     assert lines[7].endswith("oracle: the cheapest right stage for every item")
 
 
+def test_a_notebook_shows_the_same_rows_as_a_table(html_words):
+    words = html_words(made(singles=(single("<small>", 1.0, 0.7), single("big", 5.0, 0.8)))._repr_html_())
+    assert words[0] == repr(made())
+    assert words[5:8] == ["price", "budget ms", "cascade"]
+    assert words[8:14] == ["1", "10", "70.00 %", "65.00 to 75.00", "0.1", "1.5"]
+    assert "<small>, on the hull of single stages" in words
+    assert "oracle: the cheapest right stage for every item" in words
+
+
 def test_a_long_curve_is_shown_in_a_dozen_lines():
     m = 200
     rising = {name: np.linspace(0.1, 0.9, m) for name in ("price", "budget_ms", "mean_ms", "mean_cost", "accuracy")}
     curve = made(**rising, ci_low=np.zeros(m), ci_high=np.ones(m))
     assert len(curve) == m
     assert len(str(curve).splitlines()) == 1 + 1 + 12 + 2 + 1
+    assert curve._repr_html_().count("<tr>") == 1 + 12 + 2 + 1
 
 
 def test_a_data_frame_is_made_of_the_columns(monkeypatch):

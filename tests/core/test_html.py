@@ -2,49 +2,21 @@
 
 from __future__ import annotations
 
-from html.parser import HTMLParser
-
 import numpy as np
 import pytest
 
 from cascade.core.html import paragraph, table
 
 
-class Reader(HTMLParser):
-    """The words of a page, and the tags that were opened and not closed."""
-
-    def __init__(self):
-        super().__init__()
-        self.words, self.open = [], []
-
-    def handle_starttag(self, tag, attrs):
-        assert "style" not in dict(attrs)
-        if tag != "br":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-
-def words_of(page):
-    reader = Reader()
-    reader.feed(page)
-    assert not reader.open
-    return reader.words
-
-
-def test_a_table_holds_its_caption_its_header_and_its_rows():
+def test_a_table_holds_its_caption_its_header_and_its_rows(html_words):
     page = table(["stage", "ms"], [["small", 0.25], ["big", 12]], caption="Two stages")
-    assert words_of(page) == ["Two stages", "stage", "ms", "small", "0.25", "big", "12"]
+    assert html_words(page) == ["Two stages", "stage", "ms", "small", "0.25", "big", "12"]
 
 
 @pytest.mark.parametrize("foreign", ["<b>", "a & b", '"quoted"', "<script>alert(1)</script>"])
-def test_what_comes_from_the_caller_is_shown_as_text(foreign):
+def test_what_comes_from_the_caller_is_shown_as_text(foreign, html_words):
     page = table([foreign], [[foreign]], caption=foreign) + paragraph(foreign)
-    assert words_of(page) == [foreign] * 4
+    assert html_words(page) == [foreign] * 4
     assert "<script>" not in page
 
 

@@ -106,6 +106,23 @@ def test_what_is_shown_of_a_policy_is_short(policy):
 
 
 @pytest.mark.slow
+def test_a_notebook_shows_the_stages_of_a_policy_and_its_plan(policy, html_words):
+    words = html_words(policy._repr_html_())
+    assert words[:5] == ["Policy over 3 stages, fitted on 900 items", "stage", "mean ms", "0.99 quantile, ms", "cost"]
+    assert words[5:9] == ["stage0", "1", "1", "1"]
+    plan = words[words.index("without a deadline") + 1 :]
+    assert [": ".join(step) for step in zip(plan[::2], plan[1::2], strict=True)] == str(
+        policy.thresholds()
+    ).splitlines()
+
+
+def test_a_notebook_shows_no_plan_of_many_stages_because_solving_them_takes_long(html_words):
+    chain = Policy.from_thresholds([0.9] * 5, ServiceTable.from_costs([1.0] * 6))
+    words = html_words(chain._repr_html_())
+    assert words[0] == "Policy over 6 stages, thresholds set by hand"
+    assert words[-1] == "policy.explain(budget_ms=...) says what it does."
+
+
 def test_threads_that_ask_at_once_get_the_same(outcomes):
     shared, alone = fit_policy(outcomes, SERVICE), fit_policy(outcomes, SERVICE)
     prices = [None, *np.geomspace(1e-4, 0.1, 150).tolist()]

@@ -38,3 +38,24 @@ def test_an_answer_stays_as_it_was_made():
 )
 def test_an_answer_explains_itself_in_one_sentence(changed, sentence):
     assert replace(ANSWER, **changed).explain() == sentence
+
+
+@pytest.mark.parametrize(
+    ("changed", "shown"),
+    [
+        ({}, ["cat", "0.900", "small → big", "answered", "1.23, of 5 allowed", "no"]),
+        ({"label": "<b>"}, ["<b>", "0.900", "small → big", "answered", "1.23, of 5 allowed", "no"]),
+        (
+            {"label": None, "status": Status.ABSTAINED, "in_time": False, "from_cache": True},
+            ["no label", "0.900", "small → big", "abstained, late", "1.23, of 5 allowed", "yes"],
+        ),
+        (
+            {"path": (), "status": Status.DEGRADED, "budget_ms": None},
+            ["cat", "0.900", "no stage: the class prior", "degraded", "1.23, no deadline", "no"],
+        ),
+    ],
+)
+def test_a_notebook_shows_an_answer_as_a_table(changed, shown, html_words):
+    words = html_words(replace(ANSWER, **changed)._repr_html_())
+    assert words[::2] == ["label", "confidence", "path", "status", "time, ms", "from the cache"]
+    assert words[1::2] == shown
