@@ -234,7 +234,7 @@ class Predictor(Answering, Feedback, Lifetime):
         inputs = X if preprocess is None else preprocess(X)
         outcomes = Outcomes.record(stages, inputs, y, progress=progress)
         table = service or profile(stages, inputs, threads=keywords.get("threads", 1), progress=progress)
-        policy = fit_policy(outcomes, table, max_accuracy_drop, seed)
+        policy = fit_policy(outcomes, table, max_accuracy_drop, seed, progress=progress)
         if keywords.get("sample") is None:
             keywords["sample"] = take_rows(inputs, np.arange(min(n_rows(inputs), 64)))
         return cls(stages, policy, table, preprocess=preprocess, **keywords)

@@ -18,6 +18,7 @@ from cascade.calibration.transitions import fit_recalibration, recalibrated
 from cascade.core.evidence import EvidenceModel, Form, features_of, members_of, reachable_sets
 from cascade.core.kernels import LOG_FLOOR
 from cascade.core.outcomes import Outcomes
+from cascade.core.progress import with_progress
 from cascade.core.records import FloatArray, IntArray
 
 MAX_STACKED_LABELS = 64
@@ -68,7 +69,7 @@ class SetFitter(Protocol):
         ...
 
 
-def fit_evidence(outcomes: Outcomes, folds: IntArray) -> tuple[EvidenceModel, HeldOut]:
+def fit_evidence(outcomes: Outcomes, folds: IntArray, *, progress: bool = False) -> tuple[EvidenceModel, HeldOut]:
     """The pooling of every reachable set of stages.
 
     Parameters
@@ -76,15 +77,17 @@ def fit_evidence(outcomes: Outcomes, folds: IntArray) -> tuple[EvidenceModel, He
     outcomes : Outcomes
     folds : ndarray of int64, shape (n,)
         Fold of each item in the outer cross-fitting, 0 to F - 1.
+    progress : bool
+        Show a progress bar on standard error when the work is long.
     """
     n_folds = int(folds.max()) + 1
     if natural_form(outcomes) == "loglinear":
-        fitted = _fit_loglinear(outcomes, folds, n_folds)
+        fitted = _fit_loglinear(outcomes, folds, n_folds, progress)
     else:
-        fitted = _fit_stacked(outcomes, folds, n_folds)
+        fitted = _fit_stacked(outcomes, folds, n_folds, progress)
         if outcomes.n_items <= _FEW_ITEMS:
             # Few items do not pay for a coefficient per label: spread over the other labels, confidences pool with K weights.
-            spread = _fit_loglinear(outcomes, folds, n_folds)
+            spread = _fit_loglinear(outcomes, folds, n_folds, progress)
             fitted = spread if spread.loss < fitted.loss else fitted
     return fitted.evidence, fitted.held_out
 
@@ -109,7 +112,7 @@ class _Sets:
     loss: float
 
 
-def _fit_loglinear(outcomes: Outcomes, folds: IntArray, n_folds: int) -> _Fitted:
+def _fit_loglinear(outcomes: Outcomes, folds: IntArray, n_folds: int, progress: bool) -> _Fitted:
     features = features_of(outcomes, "loglinear")
     # The chosen one of c classes has at least 1 / c: a higher floor could change the label of a lone stage.
     highest = 0.0 if outcomes.n_stages > 1 else -np.log(len(outcomes.classes))
@@ -120,12 +123,12 @@ def _fit_loglinear(outcomes: Outcomes, folds: IntArray, n_folds: int) -> _Fitted
     def keep(evidence_set: int, fitted: PooledFit) -> None:
         weights[evidence_set, members_of(evidence_set)] = fitted.weights
 
-    sets = _fit_sets(outcomes, folds, fitter, keep)
+    sets = _fit_sets(outcomes, folds, fitter, keep, progress)
     evidence = EvidenceModel("loglinear", floors, weights[sets.uses], sets.bias, None, sets.recal)
     return _Fitted(evidence, sets.held_out, sets.loss)
 
 
-def _fit_stacked(outcomes: Outcomes, folds: IntArray, n_folds: int) -> _Fitted:
+def _fit_stacked(outcomes: Outcomes, folds: IntArray, n_folds: int, progress: bool) -> _Fitted:
     k, c = outcomes.n_stages, len(outcomes.classes)
     features = features_of(outcomes, "stacked")
     fitter = StackedFitter(features, outcomes.labels, folds, n_folds, n_labels=c, n_classes=c)
@@ -134,13 +137,15 @@ def _fit_stacked(outcomes: Outcomes, folds: IntArray, n_folds: int) -> _Fitted:
     def keep(evidence_set: int, _: PooledFit) -> None:
         tables[evidence_set, members_of(evidence_set)] = fitter.tables(evidence_set)
 
-    sets = _fit_sets(outcomes, folds, fitter, keep)
+    sets = _fit_sets(outcomes, folds, fitter, keep, progress)
     floors, weights = np.full(k, LOG_FLOOR), np.zeros((1 << k, k))
     evidence = EvidenceModel("stacked", floors, weights, sets.bias, tables[sets.uses], sets.recal)
     return _Fitted(evidence, sets.held_out, sets.loss)
 
 
-def _fit_sets(outcomes: Outcomes, folds: IntArray, fitter: SetFitter, keep: Callable[[int, PooledFit], None]) -> _Sets:
+def _fit_sets(
+    outcomes: Outcomes, folds: IntArray, fitter: SetFitter, keep: Callable[[int, PooledFit], None], progress: bool
+) -> _Sets:
     """Every reachable set, one after the other, the smaller ones first.
 
     A set whose pooling does not clearly pay uses the fit of its best part: with that a useless stage says nothing, and few
@@ -154,7 +159,7 @@ def _fit_sets(outcomes: Outcomes, folds: IntArray, fitter: SetFitter, keep: Call
     confidence[:, 0], correct[:, 0] = np.exp(bias[0]).max(), labels == bias[0].argmax()
     uses, losses = np.arange(n_sets), np.zeros((n, n_sets), np.float32)
     sets = reachable_sets(outcomes.requires)[1:]
-    for s in sets:
+    for s in with_progress(sets, progress, desc="fit", unit="set"):
         fitted = fitter.fit(s)
         keep(s, fitted)
         part = _best_part(s, sets, losses)

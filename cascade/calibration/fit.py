@@ -1,6 +1,6 @@
 """Fit a policy: pooling, recalibration and the statistics of the dynamic program, under one cross-fitting.
 
-Pure: the same outcomes, service table and seed give the same policy.
+Pure but for a progress bar on request: the same outcomes, service table and seed give the same policy.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ def fit_policy(
     *,
     cost_weight: float = 0.0,
     level: float = 0.99,
+    progress: bool = True,
 ) -> Policy:
     """The decision policy for these stages, fitted on labelled outcomes.
 
@@ -58,6 +59,8 @@ def fit_policy(
         Accuracy worth one unit of ``service.costs``; 0 leaves the cost out of the decisions.
     level : float
         Quantile of a stage's service time that must fit into the time left.
+    progress : bool
+        Show a progress bar on standard error when the work is long.
 
     Returns
     -------
@@ -99,7 +102,7 @@ def fit_policy(
     check_fittable(outcomes, service, n_folds=N_FOLDS, level=level, cost_weight=cost_weight)
     warn_of_weak_confidence(outcomes, stacklevel=3)
     folds = assign_folds(outcomes.labels, N_FOLDS, np.random.default_rng(seed))
-    evidence, held_out = fit_evidence(outcomes, folds)
+    evidence, held_out = fit_evidence(outcomes, folds, progress=progress)
     prior_accuracy = float(held_out.correct[:, 0].mean())
     statistics = count_statistics(held_out.confidence, held_out.correct, outcomes.requires, prior_accuracy)
     bare = Policy(

@@ -141,7 +141,7 @@ def frontier(
     n_groups = None if members is None else _n_groups(members)
     rng = np.random.default_rng(seed)
     folds = assign_folds(outcomes.labels, N_FOLDS, rng) if members is None else folds_of_groups(members, rng)
-    _, held_out = fit_evidence(outcomes, folds)
+    _, held_out = fit_evidence(outcomes, folds, progress=progress)
     times = stage_times(service, 1, level, cost_weight)
     order = np.argsort(folds, kind="stable")
     right = held_out.correct[order]

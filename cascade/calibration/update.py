@@ -1,6 +1,6 @@
 """Refit a policy on labelled feedback, and say on held-out feedback whether the new one is better than the old.
 
-Pure: the same policy, outcomes and seed give the same update.
+Pure but for a progress bar on request: the same policy, outcomes and seed give the same update.
 """
 
 from __future__ import annotations
@@ -89,6 +89,7 @@ def update_policy(
     max_loss: float = 0.005,
     version: int = 1,
     seed: int = 0,
+    progress: bool = True,
 ) -> Update:
     """Refit a policy on labelled feedback, and accept it only if held-out feedback shows that it is better.
 
@@ -112,6 +113,8 @@ def update_policy(
         Of ``policy``.
     seed : int
         Draws what is held out, and the folds of the fit.
+    progress : bool
+        Show a progress bar on standard error when the work is long.
 
     Returns
     -------
@@ -168,7 +171,8 @@ def update_policy(
     fitted, held_out = known.take(~is_held_out), known.take(is_held_out)
     if earlier is not None:
         fitted = joined_outcomes(fitted, checked_earlier(policy, earlier, known))
-    new = fit_policy(fitted, policy.service, policy.drop, seed, cost_weight=policy.cost_weight, level=policy.level)
+    kept = {"cost_weight": policy.cost_weight, "level": policy.level}
+    new = fit_policy(fitted, policy.service, policy.drop, seed, progress=progress, **kept)
     old_run, new_run = policy.replay(held_out, budget_ms), new.replay(held_out, budget_ms)
     accuracy = paired_accuracy(new_run.correct, old_run.correct, delta)
     spent = [paired_mean(new_run.time_ms, old_run.time_ms, delta), paired_mean(new_run.cost, old_run.cost, delta)]

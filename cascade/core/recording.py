@@ -82,7 +82,7 @@ def run_stages(stages: Sequence[StageLike], inputs: Any, *, batch_size: int, pro
         raise ConfigurationError(f"expected batch_size of at least 1, got {batch_size}")
     first: list[Any] = []
     said: list[list[Said]] = [[] for _ in stages]
-    for start in with_progress(range(0, n, batch_size), progress, desc="recording", unit="batch"):
+    for start in with_progress(range(0, n, batch_size), progress, desc="record", unit="batch"):
         batch = take_rows(inputs, np.arange(start, min(start + batch_size, n)))
         carries: list[Any] = []
         for j, stage in enumerate(stages):

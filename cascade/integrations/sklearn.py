@@ -148,7 +148,7 @@ class CascadeClassifier(ClassifierMixin, _BaseComposition):  # type: ignore[misc
         is_assumed = self.service is None and self.budget_ms is None
         if table is None:
             table = _assumed_table(len(ladder)) if is_assumed else measured_table(named, X, seed)
-        policy = fit_policy(outcomes, _per_row(table), self.max_accuracy_drop, seed)
+        policy = fit_policy(outcomes, _per_row(table), self.max_accuracy_drop, seed, progress=False)
         self.classes_, self.estimators_, self.named_estimators_ = classes, list(named.values()), Bunch(**named)
         self.outcomes_, self.service_, self.policy_ = outcomes, table, policy
         self._takes_nan = all(tags.allow_nan for tags in _input_tags(named))

@@ -5,8 +5,7 @@ May run stages and read a clock; decides nothing from what it measures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -18,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from cascade.clock import Clock, MonotonicClock
 from cascade.core.arrays import frozen_amounts
+from cascade.core.progress import progress_bar
 from cascade.core.records import FloatArray
 from cascade.core.rows import n_rows
 from cascade.core.service import LEVELS, ServiceTable, Stamp
@@ -39,7 +39,6 @@ from cascade.profiling.timed_stage import Threads, TimedStage, limited_threads
 _N_WARM = 3
 # Half of the second that a brief profile aims at is for warming up.
 _BRIEF_MEASURING_MS = 500.0
-_BAR_AFTER_S = 2.0
 
 
 def profile(
@@ -110,7 +109,7 @@ def profile(
         raise ConfigurationError(f"expected heat_ms of at least 0, got {heat_ms}")
     plan = _plan(stages, X, max_batch=max_batch, threads=threads, costs=costs, clock=clock, seed=seed)
     effort = Effort(cell_ms=cell_ms, min_repeats=20, n_warm=_N_WARM, warm_ms=inf)
-    with _bar(2 * plan.n_cells) if progress else nullcontext(_no_bar) as advance:
+    with progress_bar(2 * plan.n_cells, progress, desc="profile", unit="cell") as advance:
         return _measured(plan, effort, heat_ms=heat_ms, advance=advance)
 
 
@@ -132,7 +131,7 @@ def profile_brief(
     plan = _plan(stages, X, max_batch=max_batch, threads=threads, costs=costs, clock=clock, seed=seed)
     cell_ms = _BRIEF_MEASURING_MS / plan.n_cells
     effort = Effort(cell_ms=cell_ms, min_repeats=5, n_warm=_N_WARM, warm_ms=cell_ms)
-    return _measured(plan, effort, heat_ms=0.0, advance=_no_bar)
+    return _measured(plan, effort, heat_ms=0.0, advance=lambda: None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,16 +253,3 @@ def _table(plan: _Plan, times_ms: Sequence[Sequence[FloatArray]], stamp: Stamp) 
         costs=mean_ms[:, 0] if plan.costs is None else plan.costs,
         stamp=stamp,
     )
-
-
-def _no_bar() -> None:
-    """Nothing to show."""
-
-
-@contextmanager
-def _bar(n_steps: int) -> Iterator[Callable[[], object]]:
-    """A progress bar on stderr that appears once the work has taken long; yields what moves it on."""
-    from tqdm import tqdm
-
-    with tqdm(total=n_steps, desc="profiling", delay=_BAR_AFTER_S, leave=False) as bar:
-        yield bar.update

@@ -35,6 +35,14 @@ def test_the_same_seed_gives_the_same_policy_and_another_one_another(policy):
     assert fit_policy(ladder(), SERVICE, seed=1) != policy
 
 
+def test_a_bar_over_long_work_changes_nothing_and_can_be_left_out(policy, capsys, monkeypatch):
+    monkeypatch.setattr("cascade.core.progress._SHOWN_AFTER_S", 0.0)
+    assert fit_policy(ladder(), SERVICE, progress=False) == policy
+    assert capsys.readouterr() == ("", "")
+    assert fit_policy(ladder(), SERVICE) == policy
+    assert "0/7" in capsys.readouterr().err
+
+
 def test_outcomes_are_not_written_into():
     outcomes = ladder(n=300)
     before = outcomes.log_probs.copy()

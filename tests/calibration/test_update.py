@@ -47,6 +47,12 @@ def test_feedback_that_says_the_same_changes_nothing():
     assert update.accuracy_difference.ci_low < 0.0 < update.accuracy_difference.ci_high
 
 
+def test_the_bar_of_the_fit_can_be_left_out(capsys, monkeypatch):
+    monkeypatch.setattr("cascade.core.progress._SHOWN_AFTER_S", 0.0)
+    update_policy(OLD, drawn(900, 2), progress=False)
+    assert capsys.readouterr() == ("", "")
+
+
 def test_a_policy_that_is_surely_more_accurate_is_accepted():
     blind = fit_policy(drawn(300, 3, gain=(3.0, 0.3)), SERVICE)
     update = update_policy(blind, drawn(900, 4, gain=(0.4, 3.0)))

@@ -306,12 +306,12 @@ def test_no_bar_is_shown_for_short_work(capsys):
 
 
 def test_a_bar_is_shown_on_stderr_for_long_work(capsys, monkeypatch):
-    monkeypatch.setattr("cascade.profiling.profile._BAR_AFTER_S", 0.0)
+    monkeypatch.setattr("cascade.core.progress._SHOWN_AFTER_S", 0.0)
     stage = ScriptedStage("only", VirtualClock(), float)
     profile([stage], X, max_batch=2, clock=stage.clock)
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert "profiling" in shown.err
+    assert "profile" in shown.err
 
 
 @pytest.mark.parametrize("door", [profile, profile_brief])
