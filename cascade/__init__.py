@@ -190,7 +190,7 @@ _HOMES = {
     "update_policy": "cascade.calibration.update",
 }
 # Modules that are public as a whole, so that ``cascade.errors`` works without an import of its own.
-_MODULES = frozenset({"clock", "errors", "testing"})
+_MODULES = frozenset({"clock", "errors", "explore", "testing"})
 
 
 def __getattr__(name: str) -> object:

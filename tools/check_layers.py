@@ -52,6 +52,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
 HOMES_OF: Mapping[str, frozenset[str]] = {
     "torch": frozenset({"stages", "ladder", "cli"}),
     "sklearn": frozenset({"stages", "calibration", "ladder", "integrations", "cli"}),
+    "matplotlib": frozenset({"explore"}),
 }
 
 

@@ -15,13 +15,14 @@ from cascade.calibration.fit import fit_policy
 from cascade.cli.budgets import largest_that_fits, telling_budgets
 from cascade.cli.digits import Digits, split_digits
 from cascade.cli.ladder_of_digits import Effort, train_ladder
-from cascade.cli.picture import draw_curve, new_figure
+from cascade.cli.picture import draw_curve
 from cascade.cli.race import Answer, Measured, race
 from cascade.cli.report import Report
 from cascade.cli.text import Phases
 from cascade.clock import Clock, MonotonicClock
 from cascade.core.outcomes import Outcomes
 from cascade.core.service import ServiceTable
+from cascade.explore.drawing import new_figure
 from cascade.predictor import Predictor
 from cascade.profiling.profile import profile
 from cascade.stages.backends import limit_all_threads

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.calibration.fit import fit_policy
-from cascade.cli.interval import wilson_interval
 from cascade.cli.text import path_mix, percent, short, text_table
+from cascade.core.interval import wilson_interval
 from cascade.core.outcomes import Outcomes
 from cascade.core.policy import Policy
 from cascade.core.service import ServiceTable

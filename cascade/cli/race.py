@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from cascade.cli.interval import wilson_interval
 from cascade.clock import Clock
+from cascade.core.interval import wilson_interval
 
 Answer = Callable[[Any], tuple[Hashable, tuple[str, ...]]]
 """From one image to its label and the names of the stages that ran."""

@@ -1,11 +1,9 @@
 import struct
-import sys
 
 import pytest
 
-from cascade.cli.picture import draw_curve, new_figure
+from cascade.cli.picture import draw_curve
 from cascade.cli.race import Measured
-from cascade.errors import MissingExtra
 
 
 def measured(contestant, mean_ms, accuracy, budget_ms=None):
@@ -33,9 +31,3 @@ def test_the_curve_is_a_png_of_a_readable_size(tmp_path):
     width, height = struct.unpack(">II", head[16:24])
     assert width >= 1000
     assert height >= 600
-
-
-def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(MissingExtra, match="pip install 'cascade-inference\\[plots\\]'"):
-        new_figure()

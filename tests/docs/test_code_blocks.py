@@ -28,6 +28,7 @@ def _usual_switch_interval():
         "docs/tutorial.md",
         "docs/how-to-fastapi.md",
         "docs/how-to-cache.md",
+        "docs/how-to-explore.md",
         "docs/how-to-frontier.md",
         "docs/how-to-simulate.md",
         "docs/how-to-sklearn.md",

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cascade.cli.interval import wilson_interval
+from cascade.core.interval import wilson_interval
 
 
 def test_the_interval_is_that_of_the_textbook():
