@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cascade.core.compiled import compiled
+from cascade.core.compiled import compiled, compiled_brief
 
 LOG_FLOOR = math.log(1e-12)
 """Smallest log-probability kept: zero probabilities would rule a class out for good."""
@@ -141,7 +141,7 @@ def _first_maximum(row: Any) -> int:
     return best
 
 
-@compiled
+@compiled_brief
 def pool_state(n_stages: int, after: int, params: Any, state: Any) -> float:
     """Pool what the stages of the set ``after`` have said, as it stands in ``state``; the confidence that follows.
 
@@ -159,7 +159,7 @@ def pool_state(n_stages: int, after: int, params: Any, state: Any) -> float:
     return recalibrate(top, params[-2], params[-1])
 
 
-@compiled
+@compiled_brief
 def absorb_scores(scores: Any, as_logits: bool, slot: int, after: int, params: Any, state: Any) -> float:
     """Read one item's scores (1, c) of the stage ``slot``; the confidence that follows, or -1 if they are not usable.
 
@@ -184,3 +184,9 @@ def all_finite(flat: Any) -> bool:
         # zero times a finite number is zero; times NaN or infinity it is NaN.
         total += flat[i] * 0.0
     return total == 0.0
+
+
+@compiled_brief
+def item_is_finite(flat: Any) -> bool:
+    """The same, for the entries of one item."""
+    return bool(all_finite(flat))

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from cascade.core.compiled import compiled
+from cascade.core.compiled import compiled_brief
 
 
-@compiled
+@compiled_brief
 def load_need(runs: Any, sets: Any, bins: Any, left_ms: Any, lines: Any, rate: float, level: int) -> float:
     """Work at one price over what can be done: the worst of what arrives and of every prefix of what waits.
 
@@ -48,7 +48,7 @@ def load_need(runs: Any, sets: Any, bins: Any, left_ms: Any, lines: Any, rate: f
     return need
 
 
-@compiled
+@compiled_brief
 def load_level(
     runs: Any, sets: Any, bins: Any, left_ms: Any, lines: Any, rate: float, highest: int
 ) -> tuple[int, float, float, float]:
@@ -76,7 +76,7 @@ def load_level(
     return high, here, below, pressure
 
 
-@compiled
+@compiled_brief
 def _earliest_lane(free_ms: Any) -> int:
     """The lane that is free first."""
     lane = 0
@@ -86,7 +86,7 @@ def _earliest_lane(free_ms: Any) -> int:
     return lane
 
 
-@compiled
+@compiled_brief
 def _fill(deadlines_ms: Any, may_run: Any, i: int, start_ms: float, upper_ms: Any, members: Any) -> tuple[int, int]:
     """The largest batch from request i on that keeps the deadlines: its size, and the request after it."""
     limit, n = members.shape[0], deadlines_ms.shape[0]
@@ -103,7 +103,7 @@ def _fill(deadlines_ms: Any, may_run: Any, i: int, start_ms: float, upper_ms: An
     return size, after
 
 
-@compiled
+@compiled_brief
 def plan_in_time(
     deadlines_ms: Any, is_admitted: Any, free_ms: Any, upper_ms: Any, least: int, is_kept: Any
 ) -> tuple[int, float, int]:
@@ -170,7 +170,7 @@ def plan_in_time(
             may_run[victim] = False
 
 
-@compiled
+@compiled_brief
 def best_plan(deadlines_ms: Any, is_admitted: Any, free_ms: Any, upper_ms: Any, worth: float, is_kept: Any) -> int:
     """The plan of `plan_in_time` that serves most, less ``worth`` for every millisecond of a lane; the size of its first batch.
 

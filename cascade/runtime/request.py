@@ -10,7 +10,7 @@ import numpy as np
 
 from cascade.core.guarantee import check_overload
 from cascade.core.inputs import InputSpec
-from cascade.core.kernels import all_finite
+from cascade.core.kernels import all_finite, item_is_finite
 from cascade.core.rows import as_batch, n_rows
 from cascade.errors import ConfigurationError, EmptyBatch, InputMismatch, NotFinite
 from cascade.runtime.ready import INFINITE
@@ -98,7 +98,7 @@ class InputCheck:
         self._dtype = _numpy_dtype(spec)
         self._check_finite, self.version = check_finite, f"{spec!r}, finite: {check_finite}"
         floating = check_finite and self._dtype is not None and self._dtype.kind == "f"
-        self._is_finite = _finite_check(self._dtype) if floating else None
+        self._is_finite = _finite_check(self._dtype, item_is_finite) if floating else None
 
     def one(self, x: Any, preprocess: Callable[[Any], Any] | None) -> Any:
         """A batch of one item, preprocessed and checked."""
@@ -151,7 +151,7 @@ class InputCheck:
             self._check_finite
             and type(batch) is np.ndarray
             and batch.dtype.kind == "f"
-            and not _finite_check(batch.dtype)(batch.ravel())
+            and not _finite_check(batch.dtype, all_finite)(batch.ravel())
         ):
             raise _not_finite()
 
@@ -187,9 +187,9 @@ def _numpy_dtype(spec: InputSpec | None) -> Any:
         return None
 
 
-def _finite_check(dtype: Any) -> Callable[[Any], bool]:
-    """What says whether a flat array of a floating dtype is finite; the compiled kernel knows no half precision."""
-    return all_finite if dtype.itemsize >= 4 else lambda flat: bool(np.isfinite(flat).all())
+def _finite_check(dtype: Any, kernel: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """What says whether a flat array of a floating dtype is finite; the compiled kernels know no half precision."""
+    return kernel if dtype.itemsize >= 4 else lambda flat: bool(np.isfinite(flat).all())
 
 
 def _not_finite() -> NotFinite:
