@@ -20,6 +20,8 @@ from cascade.scheduling.messages import Priority
 _ARRAY = np.ndarray
 _PRIORITIES = {priority.name.lower(): priority for priority in Priority}
 _INFEASIBLE = ("fastest", "raise", "prior")
+_BRIEF = 1 << 18
+"""Numbers that are checked in less time than other threads notice."""
 
 
 def checked_terms(infeasible: str, abstain_below: float | None, on_overload: str = "degrade") -> Terms:
@@ -98,7 +100,7 @@ class InputCheck:
         self._dtype = _numpy_dtype(spec)
         self._check_finite, self.version = check_finite, f"{spec!r}, finite: {check_finite}"
         floating = check_finite and self._dtype is not None and self._dtype.kind == "f"
-        self._is_finite = _finite_check(self._dtype, item_is_finite) if floating else None
+        self._is_finite = _finite_check(self._dtype, math.prod(self._shape or ())) if floating else None
 
     def one(self, x: Any, preprocess: Callable[[Any], Any] | None) -> Any:
         """A batch of one item, preprocessed and checked."""
@@ -151,7 +153,7 @@ class InputCheck:
             self._check_finite
             and type(batch) is np.ndarray
             and batch.dtype.kind == "f"
-            and not _finite_check(batch.dtype, all_finite)(batch.ravel())
+            and not _finite_check(batch.dtype, batch.size)(batch.ravel())
         ):
             raise _not_finite()
 
@@ -187,9 +189,11 @@ def _numpy_dtype(spec: InputSpec | None) -> Any:
         return None
 
 
-def _finite_check(dtype: Any, kernel: Callable[[Any], bool]) -> Callable[[Any], bool]:
+def _finite_check(dtype: Any, size: int) -> Callable[[Any], bool]:
     """What says whether a flat array of a floating dtype is finite; the compiled kernels know no half precision."""
-    return kernel if dtype.itemsize >= 4 else lambda flat: bool(np.isfinite(flat).all())
+    if dtype.itemsize < 4:
+        return lambda flat: bool(np.isfinite(flat).all())
+    return item_is_finite if size <= _BRIEF else all_finite
 
 
 def _not_finite() -> NotFinite:
