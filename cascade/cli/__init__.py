@@ -1,4 +1,4 @@
-"""The command line: ``cascade demo | fit | profile | explain``."""
+"""The command line: ``cascade COMMAND``."""
 
 from cascade.cli.command_line import main
 

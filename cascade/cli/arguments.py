@@ -1,4 +1,4 @@
-"""The commands' arguments, with their help texts and examples. Light: loads nothing but argparse."""
+"""The commands' arguments, with their help texts. Light: loads nothing but argparse."""
 
 from __future__ import annotations
 
@@ -7,79 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from cascade.cli import help_texts
 from cascade.cli.values import budget, budget_shares, count, new_file, number, numbers, seed, share, thread_count
-
-_EXAMPLES = """\
-examples:
-  cascade demo --out ./cascade-demo
-  cascade fit --data arrays.npz --costs 0.3,2.1,9.0 --out policy.json
-  cascade profile --stages my_models:stages --data inputs.npy --out service.json
-  cascade explain --policy policy.json --budget-ms 5
-  cascade certify --policy policy.json --data fresh.npz --max-risk 0.01 --out certified.json
-  cascade simulate --policy policy.json --outcomes fresh.npz --rate 200 --slo 50
-
-'cascade COMMAND --help' says what a command reads and writes.
-"""
-
-_DEMO_EXAMPLES = """\
-examples:
-  cascade demo
-  cascade demo --out /tmp/demo --seed 3 --json > numbers.json
-
-writes into the folder: curve.png, results.json, policy.json, service.json. Takes a minute or so, most of it for training.
-"""
-
-_FIT_EXAMPLES = """\
-an npz file holds what cascade.Outcomes.save wrote, or the arrays
-  labels                     (n,)       the true labels
-  probs                      (n, K, c)  class probabilities of K models, or instead of them
-  predictions, confidence    (n, K)     the label each model chose, and how sure it was, in [0, 1]
-  stages, classes            (K,), (c,) optional: the models' names; the labels of the columns of probs
-
-a CSV file, its name ending in .csv, holds a row for each item under the columns
-  label                                 the true label
-  NAME_label, NAME_confidence           for every model NAME: the label it chose, and how sure it was, in [0, 1]
-
-examples:
-  cascade fit --data arrays.npz --costs 0.3,2.1,9.0 --out policy.json
-  cascade fit --data answers.csv --costs 0.3,2.1,9.0 --out policy.json
-  cascade fit --data arrays.npz --service service.json --max-accuracy-drop 0.002 --out policy.json
-"""
-
-_PROFILE_EXAMPLES = """\
-the module is looked for in the current folder first; its attribute is a list of cascade.Stage:
-  # my_models.py
-  stages = [cascade.Stage(small_net, name="small"), cascade.Stage(big_net, name="big")]
-
-examples:
-  cascade profile --stages my_models:stages --data inputs.npy --out service.json
-  cascade profile --stages my_models:stages --data inputs.npy --max-batch 8 --threads 2 --out service.json
-"""
-
-_EXPLAIN_EXAMPLES = """\
-examples:
-  cascade explain --policy policy.json --budget-ms 5
-  cascade explain --policy policy.json --budget-ms 5 --service other_machine.json --json
-"""
-
-_CERTIFY_EXAMPLES = """\
-the data must not have been fitted on: set labelled rows aside before 'cascade fit'. They are read as 'cascade fit' reads them.
-
-examples:
-  cascade certify --policy policy.json --data fresh.npz --max-risk 0.01 --out certified.json
-  cascade certify --policy policy.json --data fresh.csv --risk error --max-risk 0.05 --delta 0.1 --out certified.json
-"""
-
-_SIMULATE_EXAMPLES = """\
-nothing runs and nothing waits: requests arrive in virtual time, take as long as the service times of the policy say, give or
-take the jitter, and are answered as the outcomes say. The outcomes are read as 'cascade fit' reads its data; rows that the
-policy was fitted on would flatter it.
-
-examples:
-  cascade simulate --policy policy.json --outcomes fresh.npz --rate 200 --slo 50
-  cascade simulate --policy policy.json --outcomes fresh.npz --rate 200 --slo 15:0.3,50:0.7 --pattern bursty --lanes 2
-  cascade simulate --policy policy.json --outcomes fresh.npz --pattern file --arrivals day.csv --rate 200 --slo 50 --json
-"""
 
 
 def build_parser() -> ArgumentParser:
@@ -87,8 +16,8 @@ def build_parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="cascade",
         description="Adaptive inference under a latency budget: the most accurate path through your models that fits.",
-        epilog=_EXAMPLES,
-        formatter_class=RawDescriptionHelpFormatter,
+        epilog=help_texts.ALL,
+        formatter_class=_formatter,
     )
     parser.add_argument("--version", action="version", version=f"cascade {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -98,11 +27,12 @@ def build_parser() -> ArgumentParser:
     _add_explain(commands)
     _add_certify(commands)
     _add_simulate(commands)
+    _add_completion(commands)
     return parser
 
 
 def _add_demo(commands: Any) -> None:
-    parser = _command(commands, "demo", "train a ladder of models and show accuracy against latency", _DEMO_EXAMPLES)
+    parser = _command(commands, "demo", "train a ladder of models and show accuracy against latency", help_texts.DEMO)
     parser.add_argument(
         "--out",
         type=Path,
@@ -115,7 +45,7 @@ def _add_demo(commands: Any) -> None:
 
 
 def _add_fit(commands: Any) -> None:
-    parser = _command(commands, "fit", "fit a policy on saved model outputs", _FIT_EXAMPLES)
+    parser = _command(commands, "fit", "fit a policy on saved model outputs", help_texts.FIT)
     parser.add_argument(
         "--data", type=Path, required=True, metavar="FILE", help="npz or CSV: what the models said, and the labels"
     )
@@ -145,7 +75,7 @@ def _add_fit(commands: Any) -> None:
 
 
 def _add_profile(commands: Any) -> None:
-    parser = _command(commands, "profile", "measure how long stages take on this machine", _PROFILE_EXAMPLES)
+    parser = _command(commands, "profile", "measure how long stages take on this machine", help_texts.PROFILE)
     parser.add_argument("--stages", required=True, metavar="MODULE:ATTRIBUTE", help="a list of stages to import")
     parser.add_argument("--data", type=Path, required=True, metavar="NPY", help="sample inputs, one per row")
     parser.add_argument("--max-batch", type=int, default=32, metavar="N", help="largest batch size (default: 32)")
@@ -161,7 +91,7 @@ def _add_profile(commands: Any) -> None:
 
 
 def _add_explain(commands: Any) -> None:
-    parser = _command(commands, "explain", "say what a policy does under a budget", _EXPLAIN_EXAMPLES)
+    parser = _command(commands, "explain", "say what a policy does under a budget", help_texts.EXPLAIN)
     parser.add_argument("--policy", type=Path, required=True, metavar="JSON", help="a saved policy")
     parser.add_argument("--budget-ms", type=budget, metavar="MS", help="time allowed (default: no deadline)")
     parser.add_argument("--service", type=Path, metavar="JSON", help="service times of another machine to solve it for")
@@ -169,7 +99,7 @@ def _add_explain(commands: Any) -> None:
 
 
 def _add_certify(commands: Any) -> None:
-    parser = _command(commands, "certify", "prove a promise about a policy on fresh data", _CERTIFY_EXAMPLES)
+    parser = _command(commands, "certify", "prove a promise about a policy on fresh data", help_texts.CERTIFY)
     parser.add_argument("--policy", type=Path, required=True, metavar="JSON", help="a saved policy")
     parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="saved outputs and true labels")
     parser.add_argument(
@@ -192,7 +122,7 @@ def _add_certify(commands: Any) -> None:
 
 
 def _add_simulate(commands: Any) -> None:
-    parser = _command(commands, "simulate", "predict what users will see under load", _SIMULATE_EXAMPLES)
+    parser = _command(commands, "simulate", "predict what users will see under load", help_texts.SIMULATE)
     parser.add_argument("--policy", type=Path, required=True, metavar="JSON", help="a saved policy")
     parser.add_argument("--outcomes", type=Path, required=True, metavar="FILE", help="saved outputs and true labels")
     parser.add_argument(
@@ -222,15 +152,25 @@ def _add_simulate(commands: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
 
 
+def _add_completion(commands: Any) -> None:
+    parser = _command(commands, "completion", "print what lets a shell complete these commands", help_texts.COMPLETION)
+    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="the shell to print it for")
+
+
 def _command(commands: Any, name: str, purpose: str, examples: str) -> ArgumentParser:
     parser: ArgumentParser = commands.add_parser(
         name,
         help=purpose,
         description=f"{purpose[0].upper()}{purpose[1:]}.",
         epilog=examples,
-        formatter_class=RawDescriptionHelpFormatter,
+        formatter_class=_formatter,
     )
     return parser
+
+
+def _formatter(prog: str) -> RawDescriptionHelpFormatter:
+    """Keeps the lines of examples, and leaves room for the longest command."""
+    return RawDescriptionHelpFormatter(prog, max_help_position=28)
 
 
 def _version() -> str:

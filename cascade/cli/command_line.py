@@ -5,6 +5,7 @@ Loads a command's module, and what is heavy about it, only when that command run
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from argparse import Namespace
@@ -13,11 +14,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from cascade.cli.arguments import build_parser
-from cascade.errors import CascadeError, CascadeWarning
+from cascade.errors import CascadeError, CascadeWarning, NotCertifiable
 
-_FAILED = 2
+_CHECK_FAILED, _FAILED = 1, 2
 # As shells report a process that SIGINT ended.
 _INTERRUPTED = 130
+# As shells report a process that wrote to a pipe nobody reads.
+_UNREAD = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0, or 2 after an error, which is one line on stderr.
+        The exit status: 0; 1 if a check failed, or 2 after an error, either with one line on stderr; 130 if interrupted.
 
     Raises
     ------
@@ -42,8 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _warnings_in_one_line():
             _run(options)
+        sys.stdout.flush()
+    except NotCertifiable as error:
+        return _failed(str(error), _CHECK_FAILED)
     except CascadeError as error:
         return _failed(str(error))
+    except BrokenPipeError:
+        # What is still to be written when the interpreter ends would fail once more, and say so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _UNREAD
     except OSError as error:
         return _failed(f"{error.strerror}: {error.filename}" if error.filename is not None else str(error))
     except KeyboardInterrupt:
@@ -56,6 +66,8 @@ def _run(options: Namespace) -> None:
     match options.command:
         case "certify":
             from cascade.cli.certify import run
+        case "completion":
+            from cascade.cli.completion import run
         case "demo":
             from cascade.cli.demo import run
         case "fit":
@@ -69,9 +81,9 @@ def _run(options: Namespace) -> None:
     run(options)
 
 
-def _failed(message: str) -> int:
+def _failed(message: str, status: int = _FAILED) -> int:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    return _FAILED
+    return status
 
 
 @contextmanager

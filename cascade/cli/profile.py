@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
+from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,10 @@ def run(options: Namespace) -> None:
     StageError
         If a stage raises.
     """
-    stages = load_stages(options.stages)
-    service = profile(stages, load_inputs(options.data), max_batch=options.max_batch, threads=options.threads)
+    # What the user's own code prints must not mix with the result.
+    with redirect_stdout(sys.stderr):
+        stages = load_stages(options.stages)
+        service = profile(stages, load_inputs(options.data), max_batch=options.max_batch, threads=options.threads)
     service.save(options.out)
     print(
         json.dumps(service.to_dict(), indent=1) if options.json else f"{service_table(service)}\n\nsaved {options.out}"

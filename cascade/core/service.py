@@ -233,7 +233,7 @@ class ServiceTable:
         """
         try:
             return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigurationError(f"cannot read a service table from {str(path)!r}: {error}") from error
 
 

@@ -70,7 +70,11 @@ def test_rows_that_were_fitted_are_refused_and_nothing_is_saved(files, capsys):
     assert not (folder / "certified.json").exists()
 
 
-def test_a_promise_that_is_not_proved_is_an_error(files, capsys):
-    _, words = files
-    assert main(words(max_risk=0.001)) == 2
-    assert "items" in capsys.readouterr().err
+def test_a_promise_that_is_not_proved_is_a_failed_check_and_nothing_is_saved(files, capsys):
+    folder, words = files
+    assert main([*words(max_risk=0.001), "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith("error: expected a drop risk of at most 0.001")
+    assert "items are needed" in err
+    assert not (folder / "certified.json").exists()

@@ -1,14 +1,20 @@
 import subprocess
 import sys
+from argparse import _SubParsersAction
 from pathlib import Path
 
 import pytest
 
 import cascade
 from cascade.cli import main
+from cascade.cli.arguments import build_parser
 from cascade.cli.command_line import main as defined_main
 
 ROOT = Path(cascade.__file__).resolve().parent.parent
+(SUBPARSERS,) = (action for action in build_parser()._actions if isinstance(action, _SubParsersAction))
+COMMANDS = tuple(SUBPARSERS.choices)
+SILENT = {"completion"}
+"""Commands whose output is for another program anyway."""
 
 
 def error_of(capsys):
@@ -28,18 +34,38 @@ def test_help_lists_every_command_with_examples(capsys):
         main(["--help"])
     assert stopped.value.code == 0
     text = capsys.readouterr().out
-    for command in ("demo", "fit", "profile", "explain", "certify", "simulate"):
+    for command in COMMANDS:
         assert f"cascade {command} " in text
 
 
-@pytest.mark.parametrize("command", ["demo", "fit", "profile", "explain", "certify", "simulate"])
-def test_every_command_has_help_with_examples(command, capsys):
+def test_help_says_what_each_exit_status_means(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    below = capsys.readouterr().out.split("exit status:")[1]
+    assert [line.split()[0] for line in below.strip().splitlines()] == ["0", "1", "2", "130"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_examples_in_lines_of_their_own(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])
     assert stopped.value.code == 0
     text = capsys.readouterr().out
-    assert "examples:" in text
-    assert f"cascade {command}" in text
+    assert f"cascade {command}" in text.split("examples:\n")[1]
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in SILENT])
+def test_every_command_that_prints_a_result_can_print_it_as_json(command):
+    assert "--json" in SUBPARSERS.choices[command]._option_string_actions
+
+
+def test_a_command_that_does_not_exist_names_those_that_do(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["fot"])
+    assert stopped.value.code == 2
+    message = capsys.readouterr().err
+    assert "'fot'" in message
+    assert "'fit'" in message
 
 
 def test_version_says_name_and_number(capsys):
@@ -109,6 +135,15 @@ def test_reading_the_help_loads_nothing_heavy():
     code = "import sys\nfrom cascade.cli import main\ntry: main(['--version'])\nexcept SystemExit: pass\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert not {"torch", "numba", "sklearn", "numpy", "matplotlib"} & set(done.stdout.split())
+
+
+@pytest.mark.slow
+def test_output_that_nobody_reads_is_no_traceback():
+    words = [sys.executable, "-m", "cascade", "completion", "bash"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, text=True) as process:
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (141, "")
 
 
 @pytest.mark.slow

@@ -48,6 +48,15 @@ def test_json_is_the_table_that_was_saved(models, capsys):
     assert ServiceTable.from_dict(json.loads(capsys.readouterr().out)) == ServiceTable.load(models / "service.json")
 
 
+def test_what_the_module_prints_does_not_mix_with_the_json(models, capsys):
+    with (models / "models_to_profile.py").open("a", encoding="utf-8") as module:
+        module.write("print('loading weights')")
+    assert profile("models_to_profile:stages", "--json") == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("{")
+    assert err == "loading weights\n"
+
+
 @pytest.mark.parametrize(
     ("stages", "message"),
     [

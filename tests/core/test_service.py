@@ -249,7 +249,7 @@ def test_a_damaged_field_is_a_clear_error(name, value):
         ServiceTable.from_dict({**two_stages().to_dict(), name: value})
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"format": 1}', "\x00"])
+@pytest.mark.parametrize("text", ["", "{", '{"format": 1}', "\x00", pytest.param("[" * 100_000, id="deep")])
 def test_an_unreadable_file_is_named(tmp_path, text):
     path = tmp_path / "service.json"
     path.write_text(text, encoding="utf-8")
