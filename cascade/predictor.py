@@ -17,9 +17,8 @@ from cascade.core.policy import Policy
 from cascade.core.rows import n_rows, take_rows
 from cascade.core.service import ServiceTable
 from cascade.errors import ConfigurationError
-from cascade.profiling.local import local_service
+from cascade.profiling.local import certified_service, local_service
 from cascade.profiling.profile import profile
-from cascade.profiling.stamp import current_stamp, stamp_mismatch
 from cascade.runtime.answering import Answering
 from cascade.runtime.auditing import AuditSettings, auditor_of
 from cascade.runtime.feedback import Feedback
@@ -35,7 +34,6 @@ from cascade.runtime.watch import drift_watcher_of
 from cascade.runtime.wiring import bound_policy, followed_policy, terms_under
 from cascade.stages.base import RunnableStage
 from cascade.stages.fingerprint import preparation_version
-from cascade.telemetry.counters import Counters
 
 
 class Predictor(Answering, Feedback, Lifetime):
@@ -102,6 +100,8 @@ class Predictor(Answering, Feedback, Lifetime):
     strict, strict_miss_rate
         Whether single requests are answered by their deadline even while a stage still runs, and the share, in (0, 1), of these
         that may be late nevertheless.
+    telemetry : bool
+        Whether `stats` tells how long answers and stages took, and how batches came about.
 
     Raises
     ------
@@ -151,13 +151,13 @@ class Predictor(Answering, Feedback, Lifetime):
         strict: bool = False,
         strict_miss_rate: float = 0.001,
         preprocess_version: str | None = None,
+        telemetry: bool = True,
     ) -> None:
-        followed = followed_policy(policy, certificate, stages)
+        followed, self._cache = followed_policy(policy, certificate, stages), checked_cache(cache)
         checked_terms(infeasible, abstain_below, on_overload)
-        checked_cache(cache)
-        settings = LaneSettings(lanes, max_batch, max_waiting, headroom, machine_share, on_overload)
+        settings = LaneSettings(lanes, max_batch, max_waiting, headroom, machine_share, on_overload, telemetry)
         self._stages, self._threads, self._asked = tuple(stages), threads, (infeasible, abstain_below, on_overload)
-        self._clock, self._counters = clock or MonotonicClock(), Counters()
+        self._clock, self._counters = clock or MonotonicClock(), settings.new_counters()
         self._inputs = InputCheck(policy.inputs, check_finite)
         self._sample = sample_inputs(policy.inputs) if sample is None else sample
         timed = self._timed_here(followed, service)
@@ -166,19 +166,17 @@ class Predictor(Answering, Feedback, Lifetime):
         self._auditor = auditor_of(self._engine, self._counters, audits)
         self._engine.renewals += [part.renew for part in (self._counters, self._auditor) if part is not None]
         self._drift = drift_watcher_of(self._counters, tuple(stage.name for stage in stages), drift_window)
-        around, strictness = (preprocess, postprocess, preprocess_version), Strictness(strict, strict_miss_rate)
-        self._server = self._first_server(timed, cache, around, strictness)
+        around = preprocess, postprocess, preprocess_version
+        self._server = self._first_server(timed, around, Strictness(strict, strict_miss_rate))
         finalize(self, self._engine.retire).atexit = False
         if self._sample is not None:
-            self.warm_up(self._sample)
+            self.warm_up()
 
-    def _first_server(
-        self, policy: Policy, cache: ResultCache | None, around: tuple[Any, Any, Any], strictness: Strictness
-    ) -> Server:
+    def _first_server(self, policy: Policy, around: tuple[Any, Any, Any], strictness: Strictness) -> Server:
         server = server_for(
             ReadyPolicy(policy, self._stages),
             self._engine,
-            cache,
+            self._cache,
             preparation_version(around[0], around[2], self._inputs.version),
             counters=self._counters,
             inputs=self._inputs,
@@ -192,7 +190,7 @@ class Predictor(Answering, Feedback, Lifetime):
         return server
 
     def _timed_here(self, policy: Policy, service: ServiceTable | None) -> Policy:
-        given = service or _certified_service(policy, self._stages, self._threads)
+        given = service or certified_service(policy, self._stages, self._threads)
         table = local_service(
             policy, self._stages, given, sample=self._sample, threads=self._threads, clock=self._clock
         )
@@ -256,7 +254,7 @@ class Predictor(Answering, Feedback, Lifetime):
             As for `Predictor`.
         """
         followed = followed_policy(policy, certificate, self._stages)
-        table = _certified_service(followed, self._stages, self._threads) or self.policy.service
+        table = certified_service(followed, self._stages, self._threads) or self.policy.service
         # No stage is run for it: a lane may be busy with it, and it may fail.
         timed = bound_policy(followed.retime(table), self._stages, self._sample, self.policy.classes)
         terms = terms_under(timed, *self._asked)
@@ -285,11 +283,3 @@ class Predictor(Answering, Feedback, Lifetime):
         self._inputs.check(take_rows(inputs, np.arange(1)))
         self._inputs.warm_up()
         run_first_requests(self._server.ready, self._engine, self._clock, inputs, self._server.terms)
-
-
-def _certified_service(policy: Policy, stages: Sequence[RunnableStage], threads: Any) -> ServiceTable | None:
-    """The table that a certified policy was certified under, if it holds here."""
-    stamp = policy.service.stamp
-    if policy.guarantee is None or (stamp is not None and stamp_mismatch(stamp, current_stamp(stages, threads))):
-        return None
-    return policy.service

@@ -51,3 +51,11 @@ def local_service(
         )
     costs = None if policy.service.stamp is not None else policy.service.costs
     return profile_brief(stages, sample, threads=threads, costs=costs, clock=clock)
+
+
+def certified_service(policy: Policy, stages: Sequence[TimedStage], threads: Any) -> ServiceTable | None:
+    """The table that a certified policy was certified under, if it holds here."""
+    stamp = policy.service.stamp
+    if policy.guarantee is None or (stamp is not None and stamp_mismatch(stamp, current_stamp(stages, threads))):
+        return None
+    return policy.service

@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
 from typing import Any
 
+from cascade.caching.result_cache import ResultCache
 from cascade.core.policy import Policy
 from cascade.core.records import Prediction
 from cascade.runtime.answers import BatchPrediction
@@ -13,7 +14,8 @@ from cascade.runtime.engine import Engine
 from cascade.runtime.request import priority_of
 from cascade.runtime.serving import Server
 from cascade.scheduling.messages import Command
-from cascade.telemetry.counters import Counters, Stats
+from cascade.telemetry.counters import Counters
+from cascade.telemetry.stats import Stats
 
 
 class Answering:
@@ -22,6 +24,7 @@ class Answering:
     _server: Server
     _engine: Engine
     _counters: Counters
+    _cache: ResultCache | None
 
     @property
     def policy(self) -> Policy:
@@ -75,6 +78,7 @@ class Answering:
         request = server.request(budget_ms, deadline_ms, infeasible, abstain_below, namespace)
         if priority != "normal":
             priority_of(priority)
+            request.priority = priority
         if server.is_strict if strict is None else strict:
             return server.strict(x, request, priority)
         return server.one(x, request, priority)
@@ -114,6 +118,7 @@ class Answering:
         """
         server = self._server
         request = server.request(budget_ms, deadline_ms, infeasible, abstain_below, namespace)
+        request.priority = priority
         return server.future(x, request, priority, is_strict=server.is_strict if strict is None else strict)
 
     def apredict(
@@ -135,6 +140,7 @@ class Answering:
         """
         server = self._server
         request = server.request(budget_ms, deadline_ms, infeasible, abstain_below, namespace)
+        request.priority = priority
         is_strict = server.is_strict if strict is None else strict
         return self._kept(server.on_loop(x, request, priority, is_strict=is_strict))
 
@@ -188,9 +194,8 @@ class Answering:
 
     def stats(self) -> Stats:
         """What was answered and refused so far, and how things stand, as a frozen snapshot."""
-        return Counters.total((self._counters, *(lane.counters for lane in self._engine.lanes))).snapshot(
-            self._engine.load()
-        )
+        counted = Counters.total((self._counters, *(lane.counters for lane in self._engine.lanes)))
+        return counted.snapshot(self._engine.load(), None if self._cache is None else self._cache.stats())
 
     def decisions(self) -> tuple[tuple[float, Command], ...]:
         """The latest decisions about requests that went through a lane, each with its instant on the predictor's clock."""

@@ -6,7 +6,7 @@ on, the least sure first, so that time that runs out is missing where it matters
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,10 +55,20 @@ class BatchRunner:
     lane : Lane
     clock : Clock
     terms : Terms
+    ran : callable, optional
+        Told of every run that was good: name of the stage, rows, milliseconds.
     """
 
-    def __init__(self, ready: ReadyPolicy, lane: Lane, clock: Clock, terms: Terms) -> None:
+    def __init__(
+        self,
+        ready: ReadyPolicy,
+        lane: Lane,
+        clock: Clock,
+        terms: Terms,
+        ran: Callable[[str, int, float], None] | None = None,
+    ) -> None:
         self._ready, self._lane, self._now, self._terms = ready, lane, clock.now_ms, terms
+        self._ran = ran
 
     def run(self, inputs: Any, stop_at_ms: float, known: KnownRows | None = None) -> Rows:
         """Answer every row.
@@ -169,7 +179,10 @@ class BatchRunner:
         try:
             batch = wave.batch
             part = batch if len(rows) == n_rows(batch) and (np.diff(rows) == 1).all() else take_rows(batch, rows)
-            output, carry = self._lane.run(j, part, self._carry_for(wave, ready.requires[j], rows))
+            carried, began_ms = self._carry_for(wave, ready.requires[j], rows), self._now()
+            output, carry = self._lane.run(j, part, carried)
+            if self._ran is not None:
+                self._ran(self._lane.stages[j].name, len(rows), self._now() - began_ms)
             wave.features[rows, j] = ready.reader.encode(j, output, len(rows))
         except StageError as fault:
             self._lane.reject(j)

@@ -149,7 +149,7 @@ class CachedServer(Server):
         use.answered()
         counters = self._counters
         with counters.lock:
-            counters.count_answer(answer)
+            counters.count_answer(answer, request.priority)
             if is_strict:
                 counters.count_strict(in_time=answer.in_time)
             for watcher in self._watchers:

@@ -60,7 +60,7 @@ class CachingServer(CachedServer):
         if isinstance(pending, Errand):
             is_dropped = pending.stop_waiting()
             if is_dropped:
-                self._count_unanswered("cancelled")
+                self._count_unanswered("cancelled", pending.request)
             return is_dropped
         is_dropped = super().cancel(pending)
         if is_dropped and pending.use is not None:
@@ -131,5 +131,5 @@ def _woken(errand: Errand, turn: Join) -> None:
             server._run_errand(errand)
     except BaseException as error:  # noqa: BLE001 - it belongs to whoever asked
         errand.error = error
-        server._count_unanswered("failed")
+        server._count_unanswered("failed", errand.request)
         deliver([errand])

@@ -144,7 +144,7 @@ class DirectServer(ABC):
                 use.begin(walk)
             walk_to_the_end(walk, lane, now, request)
             answer = prediction_of(walk, ready, request, self._postprocess, now, wait_ms=wait_ms)
-            lane.counters.count_answer(answer)
+            lane.counters.count_answer(answer, request.priority)
             # What happens after the last stage is paid from the budget too: the dearest of late is kept back.
             after_ms = request.start_ms + answer.latency_ms - walk.stopped_ms
             kept_ms = self._reserve_ms * _FORGET
@@ -152,7 +152,8 @@ class DirectServer(ABC):
             if self._watchers:
                 self._show(batch, walk, request, answer)
         except (BudgetTooSmall, StageError) as error:
-            lane.counters.count_unanswered("failed" if isinstance(error, StageError) else "rejected")
+            reason = "failed" if isinstance(error, StageError) else "rejected"
+            lane.counters.count_unanswered(reason, request.priority)
             raise
         finally:
             lane.release()
@@ -184,7 +185,8 @@ class DirectServer(ABC):
     def _rows(self, batch: Any, request: Request, known: KnownRows | None = None) -> Rows:
         """What the stages say about checked rows."""
         with self._engine.lane(self.ready.expected_ms(n_rows(batch))) as lane, lane.at_work():
-            return BatchRunner(self.ready, lane, self._clock, request.terms).run(batch, request.stop_at_ms, known)
+            runner = BatchRunner(self.ready, lane, self._clock, request.terms, lane.counters.count_service)
+            return runner.run(batch, request.stop_at_ms, known)
 
     def _answered(self, batch: Any, rows: Rows, request: Request) -> BatchPrediction:
         """The answers to rows, counted; ``batch`` may be what gives the batch."""
@@ -206,6 +208,6 @@ class DirectServer(ABC):
             answer = prediction_of(walk, ready, request, self._postprocess, self._now, final=is_last)
             if is_last:
                 with self._counters.lock:
-                    self._counters.count_answer(answer)
+                    self._counters.count_answer(answer, request.priority)
                 self._show(batch, walk, request, answer)
             yield answer

@@ -141,6 +141,8 @@ class Dispatcher:
         """Let what a stage said count; the event for the scheduler."""
         confidences = tuple([_confidence_after(work, i) for i in range(len(work.members))])
         self.lending.finish(lane)
+        if not work.has_failed:
+            lane.counters.count_service(lane.stages[work.stage].name, len(work.members), work.service_ms)
         return Faulted(lane.number) if work.has_failed else Finished(lane.number, confidences, work.service_ms)
 
     def note_slowdown(self) -> None:
@@ -185,6 +187,7 @@ class Dispatcher:
             if member.started_ms == -inf:
                 member.started_ms = now_ms
             member.decide(price, now_ms)
+        lane.counters.count_run(lane.stages[run.stage].name, len(members), run.closed_by)
         self.lending.run(lane)
         self.workers[run.lane].give(work_for(run.stage, members))
 

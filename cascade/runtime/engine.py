@@ -23,7 +23,7 @@ from cascade.runtime.ready import ReadyPolicy
 from cascade.runtime.receivers import deliver
 from cascade.scheduling.messages import Arrived, Cancelled, Command, Event
 from cascade.scheduling.scheduler import Scheduler
-from cascade.telemetry.counters import LoadNow
+from cascade.telemetry.stats import LoadNow
 
 _CANCELLED = Refused("cancelled", "nobody wants the answer")
 _LAST_S = 1.0
@@ -275,6 +275,7 @@ class Engine(LaneSource):
 
     def _note_direct(self, lane: Lane, stage: int, service_ms: float) -> None:
         """A stage took this long for one item on a lane that a caller holds."""
+        lane.counters.count_service(lane.stages[stage].name, 1, service_ms)
         self._at_work.scheduler.slowdown.note(lane.number, stage, 1, service_ms)
         self._at_work.note_slowdown()
 

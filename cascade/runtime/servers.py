@@ -12,12 +12,13 @@ from cascade.runtime.ready import ReadyPolicy
 from cascade.runtime.serving import Server
 
 
-def checked_cache(cache: Any) -> None:
-    """Raise `ConfigurationError` unless it is a `ResultCache` or None."""
+def checked_cache(cache: Any) -> ResultCache | None:
+    """The cache; raises `ConfigurationError` unless it is a `ResultCache` or None."""
     if cache is not None and not isinstance(cache, ResultCache):
         raise ConfigurationError(
             f"expected cache=ResultCache(...) or None, got {cache!r}: make one, such as ResultCache(max_bytes=64 << 20)"
         )
+    return cache
 
 
 def server_for(ready: ReadyPolicy, engine: Engine, cache: ResultCache | None, version: str, **keywords: Any) -> Server:

@@ -97,7 +97,7 @@ class Server(DirectServer):
         """Drop a request; False if it has its outcome already, or is answered alone."""
         is_dropped = self._engine.cancel(pending)
         if is_dropped:
-            self._count_unanswered("cancelled")
+            self._count_unanswered("cancelled", pending.request)
         return is_dropped
 
     def adopt(self, pending: Pending) -> None:
@@ -128,7 +128,7 @@ class Server(DirectServer):
         )
         end_ms, counters = request.start_ms + answer.latency_ms, self._counters
         with counters.lock:
-            counters.count_answer(answer)
+            counters.count_answer(answer, request.priority)
             if pending.is_strict:
                 counters.count_strict(in_time=answer.in_time)
             if pending.was_due:
@@ -142,15 +142,15 @@ class Server(DirectServer):
     def _refusal(self, pending: Pending) -> CascadeError:
         outcome = pending.outcome
         if isinstance(outcome, Refused):
-            self._count_unanswered(outcome.reason)
+            self._count_unanswered(outcome.reason, pending.request)
             return error_of(pending, outcome)
         assert isinstance(outcome, CascadeError)
-        self._count_unanswered("failed" if isinstance(outcome, PredictorClosed) else "rejected")
+        self._count_unanswered("failed" if isinstance(outcome, PredictorClosed) else "rejected", pending.request)
         return outcome
 
-    def _count_unanswered(self, reason: str) -> None:
+    def _count_unanswered(self, reason: str, request: Request) -> None:
         with self._counters.lock:
-            self._counters.count_unanswered(reason)
+            self._counters.count_unanswered(reason, request.priority)
 
     def _begin(
         self,

@@ -20,6 +20,7 @@ from cascade.runtime.thread_counts import ThreadCounts, checked_threads
 from cascade.scheduling.scheduler import Scheduler
 from cascade.stages.base import RunnableStage
 from cascade.telemetry.counters import Counters
+from cascade.telemetry.measures import Measures
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class LaneSettings:
     headroom: float
     machine_share: float
     on_overload: str
+    telemetry: bool = True
 
     def __post_init__(self) -> None:
         for name in ("lanes", "max_batch", "max_waiting"):
@@ -48,6 +50,10 @@ class LaneSettings:
             raise ConfigurationError(
                 f"expected machine_share in (0, 1], such as 1/4 for 4 processes, got {self.machine_share}"
             )
+
+    def new_counters(self) -> Counters:
+        """Counters that have seen nothing."""
+        return Counters(Measures() if self.telemetry else None)
 
     def headroom_on(self, stages: Sequence[RunnableStage], n_threads: int) -> float:
         """The share of its lanes' time that a process may plan.
@@ -61,7 +67,12 @@ class LaneSettings:
 
 
 def engine_for(
-    stages: Sequence[RunnableStage], policy: Policy, settings: LaneSettings, *, threads: Any, clock: Clock
+    stages: Sequence[RunnableStage],
+    policy: Policy,
+    settings: LaneSettings,
+    *,
+    threads: Any,
+    clock: Clock,
 ) -> Engine:
     """An engine that has not started anything, and hears of forks and of the end of the interpreter.
 
@@ -79,7 +90,7 @@ def engine_for(
         headroom=settings.headroom_on(stages, counts.n_threads),
         on_overload=settings.on_overload,
     )
-    lanes = tuple(Lane(stages, clock, counts, Counters(), number) for number in range(settings.lanes))
+    lanes = tuple(Lane(stages, clock, counts, settings.new_counters(), number) for number in range(settings.lanes))
     engine = Engine(Resources(lanes, clock, counts, settings.max_batch, new_scheduler), policy)
     watch(engine)
     return engine

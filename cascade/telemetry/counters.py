@@ -1,4 +1,4 @@
-"""Counters of answered requests, and a frozen snapshot of them.
+"""Counters of answered requests.
 
 Knows nothing of stages or policies. The owner serialises the calls that count; several counters are added up when asked.
 """
@@ -6,127 +6,37 @@ Knows nothing of stages or policies. The owner serialises the calls that count; 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from math import ceil, log2
 from threading import Lock
 from types import MappingProxyType
-from typing import TypeVar
 
 from cascade.core.records import Prediction, Status
+from cascade.telemetry.durations import FIRST, LEAST_MS, MOST_MS, PER_OCTAVE, bucket_of
+from cascade.telemetry.measures import Measures, add_counts
+from cascade.telemetry.stats import CacheFigures, LoadNow, Stats
 
+NORMAL = "normal"
+"""The class of a request that says nothing of one; only others are counted, so that the usual answer touches little."""
 _ANSWERED = Status.ANSWERED
-_Key = TypeVar("_Key", tuple[str, ...], str)
-
-
-@dataclass(frozen=True, slots=True)
-class LoadNow:
-    """How things stand where requests wait for lanes.
-
-    Attributes
-    ----------
-    n_waiting : int
-        Requests that wait.
-    price : float
-        Load price, in accuracy per millisecond; 0 for no load.
-    slowdown : mapping from str to tuple of float
-        By stage: measured over profiled service times on every lane.
-    wake_late_ms : float
-        0.99 quantile of how late timed waits ended of late.
-    """
-
-    n_waiting: int = 0
-    price: float = 0.0
-    slowdown: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    wake_late_ms: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """What a predictor has done since it was made.
-
-    Attributes
-    ----------
-    n_requests : int
-        Items answered, one by one or in batches.
-    n_in_time : int
-        Items whose answer was ready before the deadline; items without one count as in time.
-    n_by_status : mapping from str to int
-        Items by how they ended: answered, degraded, abstained.
-    path_counts : mapping from tuple of str to int
-        Items by the stages that ran for them, in order.
-    n_faults : mapping from str to int
-        Failed calls by stage.
-    mean_latency_ms, max_latency_ms, mean_queue_wait_ms : float
-        Of the items answered one by one; 0 before the first.
-    n_certified : int
-        Items whose answer is within the guarantee of the policy that gave it.
-    n_audited, n_audit_faults, n_audits_dropped : int
-        Requests that ran through every stage after they were answered; those of them that failed; and those that were drawn
-        but not run, as too many waited, the input could not be copied, or the predictor was closed.
-    n_rejected, n_expired, n_shed, n_cancelled, n_failed : int
-        Requests without an answer: refused on arrival; too late to start; given up so that others are in time; cancelled by
-        who asked; and those that no stage, or a closed predictor, could answer. Not among ``n_requests``.
-    n_strict, n_strict_late : int
-        Strict requests that had an outcome by an answer, and those of them that came after their deadline.
-    n_waiting, price, slowdown, wake_late_ms
-        As in `LoadNow`.
-    """
-
-    n_requests: int
-    n_in_time: int
-    n_by_status: Mapping[str, int]
-    path_counts: Mapping[tuple[str, ...], int]
-    n_faults: Mapping[str, int]
-    mean_latency_ms: float
-    max_latency_ms: float
-    mean_queue_wait_ms: float
-    n_certified: int = 0
-    n_audited: int = 0
-    n_audit_faults: int = 0
-    n_audits_dropped: int = 0
-    n_rejected: int = 0
-    n_expired: int = 0
-    n_shed: int = 0
-    n_cancelled: int = 0
-    n_failed: int = 0
-    n_strict: int = 0
-    n_strict_late: int = 0
-    n_waiting: int = 0
-    price: float = 0.0
-    slowdown: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    wake_late_ms: float = 0.0
-
-    @property
-    def slo_attainment(self) -> float:
-        """Share of all requests, cancelled ones aside, that were answered in time; 1 before the first."""
-        n = self.n_requests + self.n_rejected + self.n_expired + self.n_shed + self.n_failed
-        return self.n_in_time / n if n else 1.0
-
-    @property
-    def strict_miss_rate(self) -> float:
-        """Share of the answers to strict requests that came late; 0 before the first."""
-        return self.n_strict_late / self.n_strict if self.n_strict else 0.0
-
-    @property
-    def certified_share(self) -> float:
-        """Share of the items whose answer is within a guarantee; 0 where there is none, or before the first."""
-        return self.n_certified / self.n_requests if self.n_requests else 0.0
-
-    @property
-    def in_time_share(self) -> float:
-        """Share of the items answered in time; 1 before the first."""
-        return self.n_in_time / self.n_requests if self.n_requests else 1.0
 
 
 class Counters:
     """Mutable counts; `snapshot` freezes them.
 
+    Parameters
+    ----------
+    measures : Measures, optional
+        Where durations and batches are counted; by default they are not.
+
     Attributes
     ----------
     lock : Lock
         For owners that have no other to serialise their calls.
+    measures : Measures or None
     """
 
     __slots__ = (
+        "_buckets",
         "_faults",
         "_latency_ms",
         "_max_latency_ms",
@@ -140,15 +50,20 @@ class Counters:
         "_n_strict_late",
         "_n_timed",
         "_n_timed_otherwise",
+        "_of_classes",
         "_paths",
         "_statuses",
         "_unanswered",
         "_wait_ms",
         "lock",
+        "measures",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, measures: Measures | None = None) -> None:
         self.renew()
+        self.measures = measures
+        self._buckets = None if measures is None else measures.latency.counts
+        self._of_classes: dict[tuple[str, str], int] = {}
         self._unanswered: dict[str, int] = {}
         self._n_batched = self._n_late = self._n_timed = self._n_timed_otherwise = self._n_certified = 0
         self._n_audited = self._n_audit_faults = self._n_audits_dropped = self._n_strict = self._n_strict_late = 0
@@ -161,17 +76,27 @@ class Counters:
         """Free the lock, whoever holds it: in a child process the holder is not there."""
         self.lock = Lock()
 
-    def count_answer(self, answer: Prediction) -> None:
-        """Count one item that was answered by itself."""
+    def count_answer(self, answer: Prediction, priority: str = NORMAL) -> None:
+        """Count one item that was answered by itself, in the class that it asked for."""
         self._n_timed += 1
         path, latency_ms = answer.path, answer.latency_ms
         self._paths[path] = self._paths.get(path, 0) + 1
         self._latency_ms += latency_ms
         if latency_ms > self._max_latency_ms:  # noqa: PLR1730 - three times as fast as max
             self._max_latency_ms = latency_ms
+        if self._buckets is not None:
+            # `bucket_of` written out: a call less is a twentieth of a microsecond.
+            if LEAST_MS < latency_ms < MOST_MS:
+                self._buckets[ceil(log2(latency_ms) * PER_OCTAVE) + FIRST] += 1
+            else:
+                self._buckets[bucket_of(latency_ms)] += 1
         # What is rare is counted, so that the usual answer touches little.
         if answer.queue_wait_ms:
             self._wait_ms += answer.queue_wait_ms
+            if self.measures is not None:
+                self.measures.queue_wait.note(answer.queue_wait_ms)
+        if priority != NORMAL:
+            self._count_class(answer.status.value, priority)
         if not answer.in_time:
             self._n_late += 1
         if answer.status is not _ANSWERED:
@@ -207,18 +132,32 @@ class Counters:
         """Count one failed call of a stage."""
         self._faults[stage] = self._faults.get(stage, 0) + 1
 
-    def count_unanswered(self, reason: str) -> None:
+    def count_unanswered(self, reason: str, priority: str = NORMAL) -> None:
         """Count one request without an answer: rejected, expired, shed, cancelled or failed."""
         self._unanswered[reason] = self._unanswered.get(reason, 0) + 1
+        if priority != NORMAL:
+            self._count_class(reason, priority)
+
+    def count_service(self, stage: str, n: int, service_ms: float) -> None:
+        """Count one run of a stage for n rows."""
+        if self.measures is not None:
+            self.measures.note_service(stage, n, service_ms)
+
+    def count_run(self, stage: str, n: int, closed_by: str) -> None:
+        """Count one batch of n requests that is to run."""
+        if self.measures is not None:
+            self.measures.note_batch(stage, n, closed_by)
 
     def count_strict(self, *, in_time: bool) -> None:
         """Count one answer to a strict request."""
         self._n_strict += 1
         self._n_strict_late += not in_time
 
-    def snapshot(self, load: LoadNow | None = None) -> Stats:
+    def snapshot(self, load: LoadNow | None = None, cache: CacheFigures | None = None) -> Stats:
         """The counts as they are now, and how things stand."""
-        n, unanswered, load = max(self._n_timed, 1), self._unanswered, load or LoadNow()
+        n, unanswered, load, measures = max(self._n_timed, 1), self._unanswered, load or LoadNow(), self.measures
+        if measures is not None:
+            self._complete(measures)
         return Stats(
             self._n_timed + self._n_batched,
             self._n_timed + self._n_batched - self._n_late,
@@ -243,12 +182,25 @@ class Counters:
             price=load.price,
             slowdown=MappingProxyType(dict(load.slowdown)),
             wake_late_ms=load.wake_late_ms,
+            n_by_outcome=MappingProxyType(self._by_outcome()),
+            latency=None if measures is None else measures.latency.snapshot(),
+            queue_wait=None if measures is None else measures.queue_wait.snapshot(),
+            service=MappingProxyType({} if measures is None else measures.frozen_service()),
+            batches=MappingProxyType({} if measures is None else dict(sorted(measures.batches.items()))),
+            cache=cache,
         )
+
+    def _complete(self, measures: Measures) -> None:
+        """Let the histograms of answers agree with what is counted here: on the way only what is new is touched."""
+        latency, wait = measures.latency, measures.queue_wait
+        latency.total_ms, latency.max_ms = self._latency_ms, self._max_latency_ms
+        wait.counts[0] = max(self._n_timed - sum(wait.counts[1:]), 0)
 
     @classmethod
     def total(cls, parts: Iterable[Counters]) -> Counters:
         """The sum of several."""
-        whole = cls()
+        parts = list(parts)
+        whole = cls(Measures() if any(part.measures is not None for part in parts) else None)
         for part in parts:
             whole._add(part)
         return whole
@@ -257,13 +209,29 @@ class Counters:
         for name in _SUMMED:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self._max_latency_ms = max(self._max_latency_ms, other._max_latency_ms)
-        _add_counts(self._paths, other._paths)
-        _add_counts(self._statuses, other._statuses)
-        _add_counts(self._faults, other._faults)
-        _add_counts(self._unanswered, other._unanswered)
+        # Of copies, which nobody changes meanwhile.
+        add_counts(self._paths, dict(other._paths))
+        add_counts(self._statuses, dict(other._statuses))
+        add_counts(self._faults, dict(other._faults))
+        add_counts(self._unanswered, dict(other._unanswered))
+        add_counts(self._of_classes, dict(other._of_classes))
+        if self.measures is not None and other.measures is not None:
+            self.measures.add(other.measures)
 
     def _count_status(self, status: str, n: int) -> None:
         self._statuses[status] = self._statuses.get(status, 0) + n
+
+    def _count_class(self, outcome: str, priority: str) -> None:
+        key = outcome, priority
+        self._of_classes[key] = self._of_classes.get(key, 0) + 1
+
+    def _by_outcome(self) -> dict[tuple[str, str], int]:
+        """All requests by outcome and class; those that said nothing of one are what is left over."""
+        left = {**self._by_status(), **self._unanswered}
+        for (outcome, _), n in self._of_classes.items():
+            left[outcome] = left.get(outcome, 0) - n
+        normal = {(outcome, NORMAL): n for outcome, n in left.items() if n}
+        return dict(sorted({**normal, **self._of_classes}.items()))
 
     def _by_status(self) -> dict[str, int]:
         """Items by how they ended; those that were answered by themselves as planned are counted by what is left over."""
@@ -274,9 +242,3 @@ class Counters:
 
 
 _SUMMED = [name for name in Counters.__slots__ if name.startswith(("_n_", "_latency", "_wait"))]
-
-
-def _add_counts(mine: dict[_Key, int], theirs: dict[_Key, int]) -> None:
-    # Of a copy, which nobody changes meanwhile.
-    for key, n in dict(theirs).items():
-        mine[key] = mine.get(key, 0) + n

@@ -1,7 +1,8 @@
 import pytest
 
 from cascade.core.records import Prediction, Status
-from cascade.telemetry.counters import Counters, LoadNow
+from cascade.telemetry.counters import Counters
+from cascade.telemetry.stats import LoadNow
 
 
 def answered(path=("a",), status=Status.ANSWERED, *, in_time=True, latency_ms=2.0, wait_ms=0.0):
