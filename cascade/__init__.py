@@ -16,6 +16,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from cascade.core.page_writer import PageWriter, hand_in
+
 if TYPE_CHECKING:
     from cascade.caching.result_cache import ResultCache
     from cascade.caching.similarity import SimilarityCache
@@ -191,6 +193,15 @@ _HOMES = {
 }
 # Modules that are public as a whole, so that ``cascade.errors`` works without an import of its own.
 _MODULES = frozenset({"clock", "errors", "explore", "testing"})
+
+
+def _page_writer() -> PageWriter:
+    from cascade.explore.page import write_page
+
+    return write_page
+
+
+hand_in(_page_writer)
 
 
 def __getattr__(name: str) -> object:

@@ -19,7 +19,8 @@ from cascade.calibration.fit import N_FOLDS
 from cascade.calibration.price_path import PricePath, Visit, sums_over
 from cascade.calibration.ranking import warn_of_weak_confidence
 from cascade.calibration.resampling import Packed, bootstrap_intervals
-from cascade.core.frontier import Frontier, ReferencePoint, non_dominated
+from cascade.core.frontier import Frontier, non_dominated
+from cascade.core.frontier_points import ReferencePoint
 from cascade.core.outcomes import Outcomes
 from cascade.core.progress import with_progress
 from cascade.core.records import FloatArray, IntArray

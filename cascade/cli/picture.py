@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cascade.cli.race import Measured
-from cascade.core.frontier import ReferencePoint
+from cascade.core.frontier_points import ReferencePoint
 from cascade.explore.curves import OperatingPoint, plot_operating_points
 from cascade.explore.drawing import new_figure
 

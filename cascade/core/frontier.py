@@ -1,60 +1,32 @@
 """The curve of accuracy against time that a cascade can reach, with its uncertainty and what it is compared with.
 
-Pure but for `Frontier.save` and `Frontier.load`.
+Pure but for `Frontier.save`, `Frontier.load` and `Frontier.to_html`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cascade.core.arrays import frozen_amounts
 from cascade.core.equality import equal_by_value
 from cascade.core.frontier_files import Columns, read_columns, write_columns
+from cascade.core.frontier_points import FrontierPoint, ReferencePoint
 from cascade.core.frontier_words import CASCADE, ORACLE, SINGLE, in_html, in_text
+from cascade.core.page_writer import page_writer
 from cascade.core.records import FloatArray, IntArray
 from cascade.errors import ConfigurationError, DataError, MissingExtra
+
+if TYPE_CHECKING:
+    from cascade.core.outcomes import Outcomes
+    from cascade.core.policy import Policy
 
 _COLUMNS = ("price", "budget_ms", "mean_ms", "mean_cost", "accuracy", "ci_low", "ci_high")
 _REFERENCE_COLUMNS = _COLUMNS[2:]
 _ABOUT = ("confidence", "n_items", "n_groups")
-
-
-@dataclass(frozen=True, slots=True)
-class FrontierPoint:
-    """One point of a `Frontier`; the fields are those of its arrays."""
-
-    price: float
-    budget_ms: float
-    mean_ms: float
-    mean_cost: float
-    accuracy: float
-    ci_low: float
-    ci_high: float
-
-
-@dataclass(frozen=True, slots=True)
-class ReferencePoint:
-    """What a cascade is compared with: one stage alone, or the oracle.
-
-    Attributes
-    ----------
-    name : str
-    mean_ms, mean_cost : float
-        Mean time in milliseconds and mean cost per item; of an exit, with the exits before it.
-    accuracy, ci_low, ci_high : float
-        Share of right answers and the ends of its interval.
-    """
-
-    name: str
-    mean_ms: float
-    mean_cost: float
-    accuracy: float
-    ci_low: float
-    ci_high: float
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -226,6 +198,41 @@ class Frontier:
             raise DataError(
                 f"expected a frontier as Frontier.save writes it at {path}, got a damaged one: {error!r}"
             ) from error
+
+    def to_html(
+        self,
+        path: str | Path,
+        *,
+        policy: Policy | None = None,
+        outcomes: Outcomes | None = None,
+        inputs: Any = None,
+        title: str = "What a latency budget buys",
+        progress: bool = True,
+    ) -> None:
+        """Write a page on which sliders set budget, load and the accuracy wanted: one file that works offline.
+
+        Parameters
+        ----------
+        path : str or Path
+        policy, outcomes : Policy and Outcomes, optional
+            Show what the policy does on these items, with its plan, its thresholds and its paths; else the curve alone.
+        inputs : array, tensor, frame or sequence of n rows, optional
+            The items themselves, as examples: pictures where they are, else numbers or texts.
+        title : str
+        progress : bool
+            Show a progress bar on standard error when the work is long.
+
+        Raises
+        ------
+        ConfigurationError
+            If a policy comes without outcomes, or either of the others without a policy.
+        PolicyMismatch
+            If the outcomes are of other stages or classes than the policy.
+        DataError
+            If there is not one input for each item.
+        """
+        write = page_writer()
+        write(self, path, policy=policy, outcomes=outcomes, inputs=inputs, title=title, progress=progress)
 
     def __repr__(self) -> str:
         times = f"{self.mean_ms[0]:.4g} to {self.mean_ms[-1]:.4g} ms"

@@ -35,6 +35,8 @@ class Replay:
         Summed cost and mean service time of the stages that ran for each item.
     path_counts : mapping from tuple of str to int
         Number of items per path of stage names.
+    path_index : ndarray of int64, shape (n,)
+        Place of each item's path among the keys of ``path_counts``, in their order.
     certified_share : float
         Share of the items whose answer is within the policy's guarantee; 0 without one.
     """
@@ -45,6 +47,7 @@ class Replay:
     cost: FloatArray
     time_ms: FloatArray
     path_counts: Mapping[tuple[str, ...], int]
+    path_index: IntArray
     certified_share: float = 0.0
 
     @property
@@ -120,8 +123,8 @@ def replay(
             after = s | 1 << int(j)
             waiting[after] = np.concatenate([waiting[after], onward]) if after in waiting else onward
     labels = label_array(outcomes.classes)[chosen]
-    paths = path_counts_of(trace, outcomes.stages)
-    return Replay(labels, confidence, chosen == outcomes.labels, cost, spent_ms, paths, certified_share)
+    counts, places = paths_of(trace, outcomes.stages)
+    return Replay(labels, confidence, chosen == outcomes.labels, cost, spent_ms, counts, places, certified_share)
 
 
 def known_features(outcomes: Outcomes, evidence: EvidenceModel) -> FeatureArray:
@@ -148,9 +151,15 @@ def label_array(classes: tuple[Hashable, ...]) -> NDArray[np.generic]:
 
 def path_counts_of(trace: IntArray, stages: tuple[str, ...]) -> dict[tuple[str, ...], int]:
     """Number of items per path; a path is digits to the base K + 1, the first stage the highest."""
-    codes, counts = np.unique(trace, return_counts=True)
-    by_count = sorted(zip(counts.tolist(), codes.tolist(), strict=True), key=lambda pair: (-pair[0], pair[1]))
-    return {_path(code, stages): count for count, code in by_count}
+    return paths_of(trace, stages)[0]
+
+
+def paths_of(trace: IntArray, stages: tuple[str, ...]) -> tuple[dict[tuple[str, ...], int], IntArray]:
+    """Number of items per path, the most frequent first, and for every item the place of its path among them."""
+    codes, inverse, counts = np.unique(trace, return_inverse=True, return_counts=True)
+    order = np.lexsort((codes, -counts))
+    by_count = {_path(int(codes[i]), stages): int(counts[i]) for i in order}
+    return by_count, np.argsort(order)[inverse]
 
 
 def _path(code: int, stages: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cascade.core.frontier import Frontier, ReferencePoint
+from cascade.core.frontier import Frontier
+from cascade.core.frontier_points import ReferencePoint
 from cascade.core.interval import wilson_interval
 from cascade.core.replay import Replay
 from cascade.explore.drawing import CASCADE, PALETTE, QUIET, SINGLE, axes_or_new, dress, note, use_plain_numbers

@@ -9,7 +9,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from cascade.core.frontier import Frontier, FrontierPoint, ReferencePoint, non_dominated
+from cascade.core.frontier import Frontier, non_dominated
+from cascade.core.frontier_points import FrontierPoint, ReferencePoint
 from cascade.errors import ConfigurationError, DataError, MissingExtra
 
 

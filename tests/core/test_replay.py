@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cascade.calibration.fit import fit_policy
 from cascade.core.outcomes import Outcomes
 from cascade.core.policy import Policy
-from cascade.core.replay import fastest_stage, label_array, path_counts_of
+from cascade.core.replay import fastest_stage, label_array, path_counts_of, paths_of
 from cascade.core.service import ServiceTable
 from cascade.core.times import stage_times
 
@@ -213,3 +213,9 @@ def test_labels_keep_their_type():
 def test_paths_are_counted_the_most_frequent_first():
     trace = np.array([1, 1, 1 * 4 + 3, 2])
     assert list(path_counts_of(trace, ("a", "b", "c")).items()) == [(("a",), 2), (("b",), 1), (("a", "c"), 1)]
+
+
+def test_every_item_knows_the_place_of_its_path():
+    trace = np.array([2, 1, 1 * 4 + 3, 1])
+    counts, places = paths_of(trace, ("a", "b", "c"))
+    assert [tuple(counts)[place] for place in places] == [("b",), ("a",), ("a", "c"), ("a",)]

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from cascade.core.frontier import ReferencePoint
+from cascade.core.frontier_points import ReferencePoint
 from cascade.errors import MissingExtra
 from cascade.explore.curves import OperatingPoint, budgets_in_words, plot_frontier, plot_operating_points
 from cascade.explore.drawing import new_figure

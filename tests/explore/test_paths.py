@@ -14,7 +14,8 @@ pytestmark = pytest.mark.usefixtures("_closed_pictures")
 
 def replayed(counts):
     n = sum(counts.values())
-    return Replay(np.zeros(n, np.int64), np.ones(n), np.ones(n, bool), np.ones(n), np.ones(n), counts)
+    places = np.repeat(np.arange(len(counts)), list(counts.values()))
+    return Replay(np.zeros(n, np.int64), np.ones(n), np.ones(n, bool), np.ones(n), np.ones(n), counts, places)
 
 
 FORKED = {("a",): 50, ("a", "b"): 30, ("a", "b", "c"): 10, ("a", "c"): 9, ("c",): 1}
