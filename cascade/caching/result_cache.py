@@ -125,7 +125,7 @@ class ResultCache(Sharing):
             Of all that happens to an input before the first stage: a fingerprint of ``preprocess``, say.
         """
         name = (self._namespace if namespace is None else namespace, version)
-        scope = self._scopes.get(name)
+        scope = self._scopes.get(name) if isinstance(namespace, str | None) else scope_of(*name)
         if scope is None:
             if len(self._scopes) >= _MAX_SCOPES:
                 self._scopes.clear()

@@ -154,7 +154,8 @@ def table_edges(statistics: Statistics) -> FloatArray:
 def chain_table(thresholds: tuple[float, ...], times: StageTimes) -> DecisionTable:
     """Run the stages in order, answering at the first confidence that reaches the stage's threshold.
 
-    The next stage runs only if its upper quantile fits into the time left.
+    The next stage runs only if its upper quantile fits into the time left. Where stages have spoken out of order, the last of the chain
+    among them decides, as it does about the answer.
     """
     k = len(thresholds) + 1
     edges_ms = np.concatenate([np.unique([0.0, *times.upper_ms]), [np.inf]])
@@ -163,7 +164,8 @@ def chain_table(thresholds: tuple[float, ...], times: StageTimes) -> DecisionTab
     first_classes = first_fitting_class(times, edges_ms)
     actions[0, first_classes[0] :] = 0
     for j, threshold in enumerate(thresholds, start=1):
-        done = (1 << j) - 1
+        # All sets whose last stage is the one before j.
+        done = slice(1 << j - 1, 1 << j)
         edges[done] = threshold
         actions[done, first_classes[j] :, 0] = j
     return DecisionTable(edges_ms, edges, actions, _CHAIN_SLACK)

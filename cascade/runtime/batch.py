@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from cascade.clock import Clock
-from cascade.core.evidence import reachable_sets
 from cascade.core.guarantee import capped_price
 from cascade.core.induction import STOP
 from cascade.core.records import FloatArray, IntArray
@@ -101,7 +100,7 @@ class BatchRunner:
                 self._begin_with(known.starts, wave, state)
             self._run_wave(wave, state)
             if known is not None:
-                known.heard(rows, wave.features, wave.sets)
+                known.heard(rows, wave.features, state.trace[rows])
         return state
 
     def _begin_with(self, starts: Sequence[Start | None], wave: _Wave, state: Rows) -> None:
@@ -119,10 +118,11 @@ class BatchRunner:
 
     def _run_wave(self, wave: _Wave, state: Rows) -> None:
         table = self._table(len(wave.rows), wave.stop_at_ms - self._now())
-        for s in reachable_sets(self._ready.requires):
+        s = -1
+        # A stage more makes the number of a set larger: of those that are there, the smallest is complete.
+        while (above := wave.sets[wave.sets > s]).size:
+            s = int(above.min())
             rows = np.flatnonzero(wave.sets == s)
-            if not len(rows):
-                continue
             trust = state.confidence[wave.rows[rows]]
             left_ms = np.full(len(rows), wave.stop_at_ms - self._now())
             actions = table.actions_of(s, trust, left_ms)

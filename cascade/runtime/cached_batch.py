@@ -18,7 +18,7 @@ from cascade.core.records import IntArray
 from cascade.core.rows import n_rows
 from cascade.runtime.cache_use import CacheUse
 from cascade.runtime.memory import Memory, Start
-from cascade.runtime.row_states import KnownRows, Rows
+from cascade.runtime.row_states import KnownRows, Rows, stages_of
 from cascade.runtime.walk import Walk
 
 
@@ -134,11 +134,17 @@ class CachedBatch:
             starts.append(None if use is None else use.start)
         at = np.array(places)
 
-        def heard(rows: IntArray, features: Any, sets: IntArray) -> None:
-            for row, said, evidence_set in zip(rows.tolist(), features, sets.tolist(), strict=True):
+        paths: dict[int, tuple[int, ...]] = {}
+
+        def heard(rows: IntArray, features: Any, traces: IntArray) -> None:
+            for row, said, trace in zip(rows.tolist(), features, traces.tolist(), strict=True):
                 use = self._uses[places[row]]
-                if use is not None:
-                    use.end_with(self._memory.ran_in_batch(said, evidence_set & ~_set_of(starts[row])))
+                if use is None:
+                    continue
+                path = paths.get(trace)
+                if path is None:
+                    path = paths[trace] = stages_of(trace, len(self._ready.stages))
+                use.end_with(self._memory.ran_in_batch(said, path, _set_of(starts[row])))
 
         self._rows.put(at, self._source.run(at, KnownRows(starts, heard)))
 

@@ -54,6 +54,7 @@ class CachedServer(Server):
 
     def one(self, x: Any, request: Request, priority: str) -> Prediction:
         """As `Server.one`."""
+        self._engine.check_open()
         key = self._key(x, request)
         if key is None:
             with self._cache.flights.at_work():
@@ -62,6 +63,7 @@ class CachedServer(Server):
 
     def strict(self, x: Any, request: Request, priority: str) -> Prediction:
         """As `Server.strict`."""
+        self._engine.check_open()
         key = self._key(x, request)
         if key is None:
             return super().strict(x, request, priority)
@@ -94,7 +96,8 @@ class CachedServer(Server):
         if key is None:
             return super().improving(x, request)
         use = CacheUse(self._cache, self.memory, key, x)
-        use.go_on()
+        if use.start is not None and self._stopped(use.start, request) is None:
+            use.go_on()
         return self._improved(self._batch(use), request, use)
 
     def _improved(self, batch: Any, request: Request, use: CacheUse) -> Iterator[Prediction]:
@@ -143,7 +146,6 @@ class CachedServer(Server):
 
     def _told(self, walk: Walk, use: CacheUse, request: Request, *, is_strict: bool) -> Prediction:
         """The answer from what is known, counted."""
-        self._engine.check_open()
         wait_ms = walk.stopped_ms - request.start_ms if use.has_joined else 0.0
         answer = prediction_of(walk, self.ready, request, self._postprocess, self._now, wait_ms=wait_ms)
         use.answered()
@@ -165,7 +167,7 @@ class CachedServer(Server):
             turn = self._cache.enter(use.key)
             if isinstance(turn, Join):
                 turn.wait(self._clock, self._patience_ms(use, request, is_strict=is_strict))
-                if self._took(use, turn):
+                if self._took(use, turn, request):
                     continue
                 with self._cache.flights.at_work():
                     return self._led(use, request, priority, is_strict=is_strict)
@@ -184,12 +186,12 @@ class CachedServer(Server):
     def has_waited(self, use: CacheUse, turn: Join, request: Request) -> bool:
         """Wait for somebody else; whether to ask again, rather than run alone."""
         turn.wait(self._clock, self._patience_ms(use, request, is_strict=False))
-        return self._took(use, turn)
+        return self._took(use, turn, request)
 
-    def _took(self, use: CacheUse, turn: Join) -> bool:
-        """Take along what is known where one waits no longer; False if there is nothing, and nobody to wait for."""
+    def _took(self, use: CacheUse, turn: Join, request: Request) -> bool:
+        """Take along what is known where one waits no longer; False where it says no more than before, and that is not enough."""
         has_learnt = use.learn(turn.said)
-        return turn.is_over or has_learnt
+        return turn.is_over or has_learnt or (use.start is not None and self._stopped(use.start, request) is not None)
 
     def _led(self, use: CacheUse, request: Request, priority: str, *, is_strict: bool) -> Prediction:
         """Run stages for this request, and for those who wait for it."""

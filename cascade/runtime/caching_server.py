@@ -13,6 +13,7 @@ from cascade.runtime.cache_use import CacheUse
 from cascade.runtime.cached_serving import CachedServer
 from cascade.runtime.errands import Errand, WaitingRoom
 from cascade.runtime.receivers import LaneFuture, LoopReceiver, deliver
+from cascade.runtime.request import priority_of
 from cascade.runtime.single import Request
 
 
@@ -29,6 +30,7 @@ class CachingServer(CachedServer):
 
     def future(self, x: Any, request: Request, priority: str, *, is_strict: bool) -> LaneFuture:
         """As `Server.future`."""
+        self._check(priority)
         key = self._key(x, request)
         if key is None:
             return super().future(x, request, priority, is_strict=is_strict)
@@ -39,6 +41,7 @@ class CachingServer(CachedServer):
 
     async def on_loop(self, x: Any, request: Request, priority: str, *, is_strict: bool) -> Prediction:
         """As `Server.on_loop`."""
+        self._check(priority)
         key = self._key(x, request)
         if key is None:
             return await super().on_loop(x, request, priority, is_strict=is_strict)
@@ -55,11 +58,17 @@ class CachingServer(CachedServer):
         self._go(Errand(self, use, request, priority, is_strict=is_strict, receiver=receiver))
         return await self._awaited(future, receiver)
 
+    def _check(self, priority: str) -> None:
+        """Refuse at once what would be refused without a cache, whatever is known."""
+        priority_of(priority)
+        self._engine.check_open()
+
     def cancel(self, pending: Any) -> bool:
         """As `Server.cancel`; also a request that waits for what another one finds out."""
         if isinstance(pending, Errand):
             is_dropped = pending.stop_waiting()
             if is_dropped:
+                self._room.nudge()
                 self._count_unanswered("cancelled", pending.request)
             return is_dropped
         is_dropped = super().cancel(pending)
@@ -105,7 +114,7 @@ class CachingServer(CachedServer):
             until_ms = self._patience_ms(use, request, is_strict=errand.is_strict)
             if until_ms > self._now() and self._room.enter(errand, turn, until_ms):
                 return
-            if not self._took(use, turn):
+            if not self._took(use, turn, request):
                 break
         self._run_errand(errand)
 
@@ -125,7 +134,7 @@ def _woken(errand: Errand, turn: Join) -> None:
     """An errand has waited: whom it waited for has ended, or its patience has."""
     server: CachingServer = errand.owner
     try:
-        if server._took(errand.use, turn):
+        if server._took(errand.use, turn, errand.request):
             server._go(errand)
         else:
             server._run_errand(errand)

@@ -116,7 +116,8 @@ class Engine(LaneSource):
             if pending.owner is not self._owner:
                 self._owner.adopt(pending)
             at_work.alive[request] = pending
-            ended = self._turn(Arrived(request, pending.due_ms, pending.priority, is_strict=pending.is_strict))
+            known = pending.evidence_set, pending.confidence
+            ended = self._turn(Arrived(request, pending.due_ms, pending.priority, *known, pending.is_strict))
         deliver(ended)
 
     def answer_alone(self, call: LoneCall) -> bool:

@@ -140,6 +140,10 @@ class WaitingRoom:
         self._wake()
         return True
 
+    def nudge(self) -> None:
+        """Somebody waits no longer: look whether anybody is left."""
+        self._wake()
+
     def close(self) -> None:
         """Wake everybody, and let nobody in any more; returns once all have been told."""
         with self._lock:

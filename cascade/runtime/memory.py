@@ -5,12 +5,13 @@ Knows how evidence is encoded under one policy; no lock, no clock, no cache.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cascade.caching.entries import Said, can_be_held, copied
 from cascade.core.outcomes import FeatureArray
+from cascade.core.recording import predecessors
 from cascade.core.records import FloatArray
 from cascade.runtime.ready import ReadyPolicy
 
@@ -41,6 +42,7 @@ class Resumable(Protocol):
     """One request, whichever way it is answered."""
 
     evidence_set: int
+    path: tuple[str, ...]
     state: FloatArray
     heard: Callable[[Any], None] | None
 
@@ -77,13 +79,16 @@ class Memory:
             f"{stage.fingerprint} {encoding}" for stage, encoding in zip(ready.stages, encodings, strict=True)
         ]
         self._places = {source: j for j, source in enumerate(self._sources)}
-        self._before, self._row, self._steps = ready.requires, ready.reader.row, ready.steps
-        self._is_linked = any(before >= 0 for before in ready.requires)
+        self._by_name = {name: j for j, name in enumerate(ready.names)}
+        self._row, self._steps = ready.reader.row, ready.steps
+        # The order of a chain is a wish; what exits continue from is not.
+        self._before = ready.requires if ready.policy.chain is None else predecessors(ready.stages)
+        self._is_linked = any(before >= 0 for before in self._before)
         # What is on a device stays there no longer than its request.
         self._kept_carries = {
             j: f"carry of {self._sources[j]}"
             for j, stage in enumerate(ready.stages)
-            if j in ready.requires and stage.device == "cpu"
+            if j in self._before and stage.device == "cpu"
         }
 
     def start(self, said: Said) -> Start | None:
@@ -110,7 +115,9 @@ class Memory:
             return start
         carries = {j: said.get(source) for j, source in self._kept_carries.items() if start.evidence_set >> j & 1}
         rows = dict(start.rows)
-        for j, before in enumerate(self._before):
+        # The last exit first: one that is left out leaves its predecessor without a next one.
+        for j in reversed(range(len(self._before))):
+            before = self._before[j]
             if before in rows and j not in rows and carries.get(before) is None:
                 del rows[before]
         left = self._reachable(rows)
@@ -123,16 +130,17 @@ class Memory:
         """By source, what the stages said that have spoken since the set ``since``; carries once no stage can write into them."""
         fresh, state, sources = reached.evidence_set & ~since, reached.state, self._sources
         said: dict[str, Any] = {}
-        for j in range(len(sources)):
+        for name in reached.path:
+            j = self._by_name[name]
             if fresh >> j & 1:
                 said[sources[j]] = self._row(state, j)
                 if has_ended and j in self._kept_carries and can_be_held(carry := reached.carry_of(j)):
                     said[self._kept_carries[j]] = carry
         return said
 
-    def ran_in_batch(self, features: FeatureArray, evidence_set: int) -> dict[str, Any]:
-        """The same of one row of a batch, shape (K, d)."""
-        return {source: features[j] for j, source in enumerate(self._sources) if evidence_set >> j & 1}
+    def ran_in_batch(self, features: FeatureArray, path: Sequence[int], since: int) -> dict[str, Any]:
+        """The same of one row of a batch, shape (K, d), by the stages of its path."""
+        return {self._sources[j]: features[j] for j in path if not since >> j & 1}
 
     def _reachable(self, rows: dict[int, FeatureArray]) -> Start | None:
         """Without exits whose predecessors have not spoken."""

@@ -81,8 +81,23 @@ class KnownRows:
     starts : list of Start or None
         By row.
     heard : callable
-        Told of every wave that has run: places of its rows, evidence (m, K, d) and sets (m,).
+        Told of every wave that has run: places of its rows, evidence (m, K, d) and traces (m,).
     """
 
     starts: Sequence[Start | None]
     heard: Callable[[IntArray, Any, IntArray], None]
+
+
+def stages_of(trace: int, k: int) -> tuple[int, ...]:
+    """The stages of a path, of K, in order.
+
+    Examples
+    --------
+    >>> stages_of(3 * 4 + 1, 3)
+    (2, 0)
+    """
+    path = []
+    while trace:
+        trace, digit = divmod(trace, k + 1)
+        path.append(digit - 1)
+    return tuple(path[::-1])

@@ -62,9 +62,9 @@ class CertifiedWatcher:
             self._counters.count_certified(1)
 
     def see_many(self, batch: Any, rows: Rows, request: Request, answers: BatchPrediction) -> None:  # noqa: ARG002 - as above
-        """Count rows that no fault changed; only calls without a deadline are certified."""
+        """Count rows that no fault changed and that began with nothing; only calls without a deadline are certified."""
         if request.deadline_ms == INFINITE and request.terms.abstain_below == self._abstain_below:
-            self._counters.count_certified(int((~rows.degraded).sum()))
+            self._counters.count_certified(int((~(rows.degraded | rows.resumed)).sum()))
 
 
 class DriftWatcher:

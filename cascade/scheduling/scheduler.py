@@ -191,10 +191,10 @@ class Scheduler:
         if event.evidence_set:
             item.learn(event.evidence_set, event.confidence)
         why = self._why_not(item, now_ms)
-        if why is not None:
-            self._pending.append(Refuse(event.request, "rejected", why))
-            return
         self._alive[event.request] = item
+        if why is not None:
+            self._conclude(item, "rejected", why, self._pending)
+            return
         self._waiting.add(item)
         if event.is_strict:
             self._strict.add(item)
