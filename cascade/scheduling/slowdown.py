@@ -157,11 +157,6 @@ class SlowDown:
             self._factors[lane][:] = [self._shrunk(own, whole) for own in self._stages[lane]]
         self._sum_up()
 
-    def note_at_least(self, lane: int, stage: int, n: int, waited_ms: float) -> None:
-        """A batch of n takes longer than this: what is known of a run that was not waited for."""
-        if waited_ms > self._times.mean_of(stage, n) * self.factor(lane, stage):
-            self.note(lane, stage, n, waited_ms)
-
     def factor(self, lane: int, stage: int) -> float:
         """What the profiled mean is to be multiplied with; 1 before the first run."""
         return self._factors[lane][stage]

@@ -7,6 +7,7 @@ import pytest
 
 from cascade.calibration.fit import fit_policy
 from cascade.core.outcomes import Outcomes
+from cascade.core.policy import Policy
 from cascade.core.service import ServiceTable
 from cascade.predictor import Predictor
 from cascade.testing.fakes import FakeStage
@@ -41,6 +42,15 @@ def test_a_request_in_progress_finishes_under_its_own_policy(serve, held, polici
     assert old.confidence == predictor_under(held, first, old)
     assert new.confidence == predictor_under(held, second, new)
     assert predictor.policy.statistics is second.statistics
+
+
+def test_a_swap_to_a_chain_runs_no_stage(serve, held, policies, gradual):
+    predictor = serve()
+    chain = Policy.from_thresholds([0.5], gradual.service)
+    n_calls = [len(stage.threads_seen) for stage in held]
+    predictor.swap_policy(chain)
+    assert [len(stage.threads_seen) for stage in held] == n_calls
+    assert predictor.predict(1).label in predictor.policy.classes
 
 
 def predictor_under(held, policy, answer):
