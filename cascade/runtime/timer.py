@@ -31,18 +31,21 @@ class Timer:
         self._clock, self._call = clock, call
         self._gate = Lock()
         self._gate.acquire()
-        self._at_ms = INFINITE
+        self._at_ms = self._awake_ms = INFINITE
         self._is_stopped = False
         self._thread: Thread | None = None
         self._late_ms: deque[float] = deque(maxlen=_REMEMBERED)
 
     def set(self, at_ms: float) -> None:
         """Call at this instant instead of the one that was set before; infinite for not at all."""
-        is_earlier, self._at_ms = at_ms < self._at_ms, at_ms
-        if is_earlier and self._thread is None:
+        self._at_ms = at_ms
+        # To wake up once for an instant that was put off costs less than to be woken for every one that is set.
+        if at_ms >= self._awake_ms:
+            return
+        if self._thread is None:
             self._thread = Thread(target=self._work, name="cascade-timer", daemon=True)
             self._thread.start()
-        elif is_earlier:
+        else:
             self._wake()
 
     def stop(self) -> None:
@@ -66,8 +69,9 @@ class Timer:
 
     def _work(self) -> None:
         while not self._is_stopped:
-            at_ms = self._at_ms
-            # Waking up for an instant that was put off costs less than being told so.
+            # First, so that an instant that is set from here on opens the gate.
+            self._awake_ms = INFINITE
+            self._awake_ms = at_ms = self._at_ms
             if self._clock.wait_for(self._gate, at_ms) or self._clock.now_ms() < self._at_ms:
                 continue
             self._late_ms.append(self._clock.now_ms() - at_ms)
