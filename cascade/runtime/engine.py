@@ -125,6 +125,8 @@ class Engine(LaneSource):
 
         Only without load: under load the scheduler may want less for it than its time allows.
         """
+        if all(lane.is_taken() for lane in self.lanes):
+            return False
         with self._lock:
             at_work = self._at_work
             if not self.is_direct or not at_work.workers or at_work.refusal is not None or at_work.scheduler.load.price:

@@ -32,7 +32,7 @@ class Lane:
 
     Attributes
     ----------
-    take, release : callable
+    take, release, is_taken : callable
         Of the lock: ``take(False)`` says whether it was free.
     runs : list of callable
         The stages' own.
@@ -74,7 +74,7 @@ class Lane:
     def renew(self) -> None:
         """Free it, whoever holds it: in a child process the holder is not there."""
         self._lock = Lock()
-        self.take, self.release = self._lock.acquire, self._lock.release
+        self.take, self.release, self.is_taken = self._lock.acquire, self._lock.release, self._lock.locked
         self.is_claimed = False
 
     def prepare(self) -> None:

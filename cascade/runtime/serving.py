@@ -52,11 +52,14 @@ class Server(DirectServer):
         sleeper = Sleeper()
         pending = self._pending(batch, request, priority_of(priority), is_strict=is_strict, receiver=sleeper, use=use)
         self._queue(pending)
+        self._asleep.add(sleeper)
         try:
             sleeper.sleep()
         except BaseException:
             self.cancel(pending)
             raise
+        finally:
+            self._asleep.discard(sleeper)
         answer: Prediction = pending.owner.settle(pending)
         return answer
 

@@ -18,7 +18,8 @@ HERE = Path(__file__).resolve().parent
 PLACES = f"{HERE.parents[1]},{HERE}"
 # The models were trained on these.
 ROWS = range(10, 18)
-N_WORKERS, MOST_ROUNDS, PATIENCE_S = 2, 50, 60.0
+# The second worker may start seconds after the first one, which answers a round in milliseconds.
+N_WORKERS, MOST_ROUNDS, PATIENCE_S = 2, 3000, 60.0
 
 Reply = namedtuple("Reply", "worker made_in label lanes")
 

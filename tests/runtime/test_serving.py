@@ -93,6 +93,24 @@ def test_as_many_callers_run_at_once_as_there_are_lanes_and_the_next_one_queues(
     assert all(outcome[0].status is Status.ANSWERED for _, outcome in callers)
 
 
+def test_nobody_passes_a_caller_who_is_asleep(serve, held):
+    predictor = serve(lanes=2)
+    for stage in held:
+        stage.hold()
+    asleep, outcome = in_thread(lambda: predictor.predict(1, strict=True))
+    held[0].wait_for_run()
+    other, another_outcome = in_thread(lambda: predictor.predict(1))
+    held[0].wait_for_run()
+    assert held[0].threads_seen == ["cascade-lane-0", "cascade-lane-1"]
+    for stage in held:
+        stage.let_go()
+    for thread in (asleep, other):
+        thread.join(PATIENCE_S)
+    assert outcome[0].label == another_outcome[0].label
+    predictor.predict(1)
+    assert held[0].threads_seen[-1] == current_thread().name
+
+
 # Futures and coroutines.
 
 
