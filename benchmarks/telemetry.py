@@ -1,4 +1,4 @@
-"""What does telemetry cost a request, and how much memory do its histograms take?
+"""What does telemetry cost a request, how much memory do its histograms take, and how long does a scrape of a busy predictor last?
 
 Cost: one cascade of two perceptrons on scikit-learn's digits, one thread, answered by two predictors that differ in ``telemetry=``
 alone. They take the same rows in blocks of 20 calls, in an order that alternates. A figure is the difference on one row, its median
@@ -9,33 +9,58 @@ Adding: one duration counted in buckets, as telemetry does, beside adding it to 
 
 Memory: 10,000 histograms; the bytes are those of the allocator. Their buckets are there from the beginning: durations add nothing, which
 is checked with 1,000 of many orders of magnitude. Bar: 5.5 KiB each.
+
+Listening: the same paired difference between a predictor that somebody listens to and one that nobody does: a listener that forgets what it
+hears, and one that writes JSON lines.
+
+Scrape: all of it, from the counters to the text, for a predictor of four stages on two lanes, whose answers took every path there is, in three
+classes, whose stages ran in every class of batch sizes up to 1,024, and which has a cache. "Idle": nobody else wants the interpreter. "Busy": a
+thread asks it for answers meanwhile, and each of the two waits up to 5 ms, the switch interval, for the other to let go of the interpreter. "CPU" is
+what the scraping thread computed. Bar: 10 ms, busy.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 import tracemalloc
 from collections.abc import Callable
-from typing import Any
+from itertools import permutations, product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from ddsketch import LogCollapsingLowestDenseDDSketch
 from harness.networks import digit_ladder
 from harness.report import arguments, on_one_thread, print_table, write
+from prometheus_client import CollectorRegistry, generate_latest
 from scipy.stats import binom
 
+from cascade.caching.result_cache import ResultCache
 from cascade.calibration.fit import fit_policy
 from cascade.core.outcomes import Outcomes
+from cascade.core.policy import Policy
+from cascade.core.records import Prediction, Status
+from cascade.core.service import ServiceTable
+from cascade.integrations.prometheus import PrometheusCollector
 from cascade.predictor import Predictor
 from cascade.profiling.profile import profile
 from cascade.stages.stage import Stage
+from cascade.telemetry.counters import Counters
 from cascade.telemetry.durations import N_BUCKETS, RELATIVE_ACCURACY, Durations
+from cascade.telemetry.json_lines import JsonLines
+from cascade.telemetry.measures import Measures
+from cascade.telemetry.requests import RequestRecord
+from cascade.telemetry.stats import LoadNow, Stats
 
-COST_BAR_US, BYTES_BAR = 2.0, 5632.0
+COST_BAR_US, BYTES_BAR, SCRAPE_BAR_MS = 2.0, 5632.0, 10.0
 BUDGET_MS = 1000.0
 BLOCK, N_BLOCKS, N_WARM_BLOCKS = 20, 400, 20
 N_HISTOGRAMS, N_FILLED, N_DURATIONS = 10_000, 100, 1_000
+SCRAPED = ("idle_p50_ms", "idle_max_ms", "idle_cpu_p50_ms", "busy_p50_ms", "busy_max_ms", "busy_cpu_p50_ms")
+N_SCRAPES, STAGES = 100, ("tiny", "small", "medium", "large")
 WAYS: dict[str, Callable[[Predictor, Any], Any]] = {
     "predict": lambda predictor, x: predictor.predict(x, budget_ms=BUDGET_MS),
     "submit": lambda predictor, x: predictor.submit(x, budget_ms=BUDGET_MS).result(),
@@ -64,14 +89,107 @@ def difference_of(call: Callable[[Predictor, Any], Any], on: Predictor, off: Pre
     }
 
 
-def measure_cost() -> dict[str, Any]:
-    """Every way through a predictor, with telemetry and without."""
+class Parts(NamedTuple):
+    """What predictors are made of, and rows to answer."""
+
+    stages: tuple[Stage, Stage]
+    policy: Policy
+    service: ServiceTable
+    images: np.ndarray
+
+
+def make_parts() -> Parts:
+    """Two perceptrons on digits, and a policy for them."""
     ladder = digit_ladder()
     stages = (Stage(ladder.small, name="small"), Stage(ladder.large, name="large"))
     service = profile(stages, ladder.fit_rows[0], progress=False)
     policy = fit_policy(Outcomes.record(stages, *ladder.fit_rows, progress=False), service)
-    with Predictor(stages, policy, service) as on, Predictor(stages, policy, service, telemetry=False) as off:
-        return {name: difference_of(call, on, off, ladder.served_rows[0]) for name, call in WAYS.items()}
+    return Parts(stages, policy, service, ladder.served_rows[0])
+
+
+def measure_cost(parts: Parts) -> dict[str, Any]:
+    """Every way through a predictor, with telemetry and without."""
+    with Predictor(*parts[:3]) as on, Predictor(*parts[:3], telemetry=False) as off:
+        return {name: difference_of(call, on, off, parts.images) for name, call in WAYS.items()}
+
+
+class Forgetful:
+    """A listener that does nothing."""
+
+    def began(self) -> None:
+        pass
+
+    def ended(self, record: RequestRecord, began: None) -> None:
+        pass
+
+
+def measure_listening(parts: Parts, folder: Path) -> dict[str, Any]:
+    """What a listener costs, beside none."""
+    found, images = {}, parts.images
+    lines = JsonLines(folder / "requests.jsonl")
+    for name, listener in {"nothing": Forgetful(), "JSON lines": lines}.items():
+        with Predictor(*parts[:3]) as heard, Predictor(*parts[:3]) as alone, heard.listen(listener):
+            found[name] = difference_of(WAYS["predict"], heard, alone, images)
+    lines.close()
+    return found
+
+
+class ManyPaths:
+    """What a scrape reads of a predictor: everything that four stages can have done."""
+
+    def __init__(self) -> None:
+        self.ready, self._cache = True, ResultCache()
+        self.lanes = [Counters(Measures()) for _ in range(2)]
+        self._load = LoadNow(40, 0.01, dict.fromkeys(STAGES, (1.0, 1.2)), 0.3)
+        paths = [path for n in range(len(STAGES) + 1) for path in permutations(STAGES, n)]
+        for lane, (i, path) in product(self.lanes, enumerate(paths)):
+            answer = Prediction(0, None, 0.9, path, Status.ANSWERED, 5.0, 0.1 * i, 0.05 * i, True)
+            lane.count_answer(answer, ("interactive", "normal", "background")[i % 3])
+        for lane, stage, size in product(self.lanes, STAGES, range(1, 1025)):
+            lane.count_service(stage, size, 0.2 * size)
+        for lane, stage, size, reason in product(
+            self.lanes, STAGES, range(1, 33), ("limit", "deadline", "nobody else")
+        ):
+            lane.count_run(stage, size, reason)
+
+    def stats(self) -> Stats:
+        return Counters.total(self.lanes).snapshot(self._load, self._cache.stats())
+
+
+def measure_scrape(parts: Parts) -> dict[str, Any]:
+    """Milliseconds of one scrape, alone and beside a thread that asks a predictor for answers."""
+    registry = CollectorRegistry()
+    registry.register(PrometheusCollector(ManyPaths()))
+    generate_latest(registry)
+    idle_ms, is_over = _scrapes_ms(registry), threading.Event()
+    with Predictor(*parts[:3]) as predictor:
+
+        def ask() -> None:
+            while not is_over.is_set():
+                predictor.predict(parts.images[0], budget_ms=BUDGET_MS)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        busy_ms = _scrapes_ms(registry)
+        is_over.set()
+        thread.join()
+    text = generate_latest(registry)
+    found = {"lines": text.count(b"\n"), "bytes": len(text)}
+    for name, (took, computed) in {"idle": idle_ms, "busy": busy_ms}.items():
+        found |= {f"{name}_p50_ms": round(float(np.median(took)), 2), f"{name}_max_ms": round(float(np.max(took)), 2)}
+        found[f"{name}_cpu_p50_ms"] = round(float(np.median(computed)), 2)
+    return found
+
+
+def _scrapes_ms(registry: CollectorRegistry) -> tuple[list[float], list[float]]:
+    """What scrapes took, and what they computed meanwhile."""
+    took, computed = [], []
+    for _ in range(N_SCRAPES):
+        began, computed_before = time.perf_counter(), time.thread_time()
+        generate_latest(registry)
+        took.append((time.perf_counter() - began) * 1e3)
+        computed.append((time.thread_time() - computed_before) * 1e3)
+    return took, computed
 
 
 def measure_adding() -> dict[str, float]:
@@ -107,14 +225,16 @@ def measure_memory() -> dict[str, float]:
     }
 
 
-def report(cost: dict[str, Any], adding: dict[str, float], memory: dict[str, float]) -> None:
+def report(found: dict[str, Any]) -> None:
     """Print the tables."""
+    cost, adding, memory, scrape = found["cost"], found["adding_ns"], found["memory"], found["scrape"]
     rows = []
-    for name, found in cost.items():
-        low, high = found["interval_us"]
+    arms = {**cost, **{f"predict, heard by {name}": row for name, row in found["listening"].items()}}
+    for name, arm in arms.items():
+        low, high = arm["interval_us"]
         bar = f"{COST_BAR_US:g}" if name == "predict" else ""
-        met = ("yes" if found["difference_us"] <= COST_BAR_US else "NO") if bar else ""
-        times = [f"{found[key]:.2f}" for key in ("on_us", "off_us", "difference_us")]
+        met = ("yes" if arm["difference_us"] <= COST_BAR_US else "NO") if bar else ""
+        times = [f"{arm[key]:.2f}" for key in ("on_us", "off_us", "difference_us")]
         rows.append([name, *times, f"{low:.2f} to {high:.2f}", bar, met])
     print_table(["call", "on us", "off us", "difference us", "interval", "bar us", "met"], rows)
     print()
@@ -129,14 +249,30 @@ def report(cost: dict[str, Any], adding: dict[str, float], memory: dict[str, flo
     ]
     print()
     print_table(["histograms", "MiB", "bytes each", "bar", "met"], [row])
+    times = [f"{scrape[key]:.1f}" for key in SCRAPED]
+    met = "yes" if scrape["busy_p50_ms"] <= SCRAPE_BAR_MS else "NO"
+    print()
+    print_table(
+        ["scrape, lines", "idle p50 ms", "max", "cpu p50", "busy p50 ms", "max", "cpu p50", "bar", "met"],
+        [[f"{scrape['lines']:,}", *times, f"{SCRAPE_BAR_MS:g}", met]],
+    )
 
 
 def main() -> None:
     options = arguments(__doc__)
     torch.set_num_threads(1)
-    cost, adding, memory = measure_cost(), measure_adding(), measure_memory()
-    report(cost, adding, memory)
-    write("telemetry", {"cost": cost, "adding_ns": adding, "memory": memory}, options.out)
+    parts = make_parts()
+    with TemporaryDirectory() as folder:
+        listening = measure_listening(parts, Path(folder))
+    found = {
+        "cost": measure_cost(parts),
+        "listening": listening,
+        "adding_ns": measure_adding(),
+        "memory": measure_memory(),
+        "scrape": measure_scrape(parts),
+    }
+    report(found)
+    write("telemetry", found, options.out)
 
 
 if __name__ == "__main__":

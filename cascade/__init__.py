@@ -70,6 +70,7 @@ if TYPE_CHECKING:
         UnknownRequest,
         WeakConfidenceWarning,
     )
+    from cascade.integrations.prometheus import PrometheusCollector
     from cascade.predictor import Predictor
     from cascade.profiling.profile import profile
     from cascade.scheduling.messages import Priority
@@ -82,6 +83,10 @@ if TYPE_CHECKING:
     from cascade.stages.multi_exit import multi_exit
     from cascade.stages.stage import Stage
     from cascade.telemetry.drift import DriftReport
+    from cascade.telemetry.durations import Distribution
+    from cascade.telemetry.json_lines import JsonLines
+    from cascade.telemetry.requests import RequestRecord, StageRun
+    from cascade.telemetry.stats import Stats
 
 __version__ = "0.1.0"
 
@@ -96,6 +101,7 @@ __all__ = [
     "ConfigurationError",
     "CorruptPolicy",
     "DataError",
+    "Distribution",
     "DriftReport",
     "EmptyBatch",
     "Expired",
@@ -104,6 +110,7 @@ __all__ = [
     "Frontier",
     "GuaranteeLostWarning",
     "InputMismatch",
+    "JsonLines",
     "LabelMismatch",
     "LabelShiftWarning",
     "MissingExtra",
@@ -118,9 +125,11 @@ __all__ = [
     "Predictor",
     "PredictorClosed",
     "Priority",
+    "PrometheusCollector",
     "Rejected",
     "Replay",
     "Report",
+    "RequestRecord",
     "ResultCache",
     "ReusedData",
     "ServiceTable",
@@ -133,6 +142,8 @@ __all__ = [
     "StageError",
     "StageOutput",
     "StageOutputError",
+    "StageRun",
+    "Stats",
     "Status",
     "Unavailable",
     "UnknownRequest",
@@ -158,15 +169,19 @@ _HOMES = {
     "CacheStats": "cascade.caching.stats",
     "Certificate": "cascade.core.certificate",
     "ClosedLoop": "cascade.simulation.clients",
+    "Distribution": "cascade.telemetry.durations",
     "DriftReport": "cascade.telemetry.drift",
     "Frontier": "cascade.core.frontier",
+    "JsonLines": "cascade.telemetry.json_lines",
     "Outcomes": "cascade.core.outcomes",
     "Policy": "cascade.core.policy",
     "Prediction": "cascade.core.records",
     "Predictor": "cascade.predictor",
     "Priority": "cascade.scheduling.messages",
+    "PrometheusCollector": "cascade.integrations.prometheus",
     "Replay": "cascade.core.replay",
     "Report": "cascade.simulation.report",
+    "RequestRecord": "cascade.telemetry.requests",
     "ResultCache": "cascade.caching.result_cache",
     "ServiceTable": "cascade.core.service",
     "SimilarityCache": "cascade.caching.similarity",
@@ -174,6 +189,8 @@ _HOMES = {
     "SlowDown": "cascade.simulation.service_times",
     "Stage": "cascade.stages.stage",
     "StageOutput": "cascade.core.records",
+    "StageRun": "cascade.telemetry.requests",
+    "Stats": "cascade.telemetry.stats",
     "Status": "cascade.core.records",
     "Update": "cascade.calibration.update",
     "Workload": "cascade.simulation.workloads",

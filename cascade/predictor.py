@@ -24,6 +24,7 @@ from cascade.runtime.auditing import AuditSettings, auditor_of
 from cascade.runtime.feedback import Feedback
 from cascade.runtime.guard import Strictness
 from cascade.runtime.lifetime import Lifetime
+from cascade.runtime.observing import Observing
 from cascade.runtime.ready import ReadyPolicy
 from cascade.runtime.request import InputCheck, checked_terms, sample_inputs
 from cascade.runtime.servers import checked_cache, server_for
@@ -34,9 +35,10 @@ from cascade.runtime.watch import drift_watcher_of
 from cascade.runtime.wiring import bound_policy, followed_policy, terms_under
 from cascade.stages.base import RunnableStage
 from cascade.stages.fingerprint import preparation_version
+from cascade.telemetry.listening import Listeners
 
 
-class Predictor(Answering, Feedback, Lifetime):
+class Predictor(Answering, Observing, Feedback, Lifetime):
     """Answers requests with the most accurate path through the stages that fits the time left.
 
     Parameters
@@ -157,7 +159,7 @@ class Predictor(Answering, Feedback, Lifetime):
         checked_terms(infeasible, abstain_below, on_overload)
         settings = LaneSettings(lanes, max_batch, max_waiting, headroom, machine_share, on_overload, telemetry)
         self._stages, self._threads, self._asked = tuple(stages), threads, (infeasible, abstain_below, on_overload)
-        self._clock, self._counters = clock or MonotonicClock(), settings.new_counters()
+        self._clock, self._counters, self._listeners = clock or MonotonicClock(), settings.new_counters(), Listeners()
         self._inputs = InputCheck(policy.inputs, check_finite)
         self._sample = sample_inputs(policy.inputs) if sample is None else sample
         timed = self._timed_here(followed, service)
@@ -184,8 +186,10 @@ class Predictor(Answering, Feedback, Lifetime):
             preprocess=around[0],
             postprocess=around[1],
             watchers=tuple(watcher for watcher in (self._auditor, self._drift) if watcher is not None),
+            listeners=self._listeners,
             strictness=strictness,
         )
+        self._engine.renewals.append(self._listeners.renew)
         self._engine.follow(server)
         return server
 

@@ -1,4 +1,4 @@
-"""The public methods that answer requests and say what was answered; every one hands over to the `Server`."""
+"""The public methods that answer requests; every one hands over to the `Server`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
 from typing import Any
 
-from cascade.caching.result_cache import ResultCache
 from cascade.core.policy import Policy
 from cascade.core.records import Prediction
 from cascade.runtime.answers import BatchPrediction
 from cascade.runtime.engine import Engine
 from cascade.runtime.request import priority_of
 from cascade.runtime.serving import Server
-from cascade.scheduling.messages import Command
-from cascade.telemetry.counters import Counters
-from cascade.telemetry.stats import Stats
 
 
 class Answering:
@@ -23,8 +19,6 @@ class Answering:
 
     _server: Server
     _engine: Engine
-    _counters: Counters
-    _cache: ResultCache | None
 
     @property
     def policy(self) -> Policy:
@@ -191,12 +185,3 @@ class Answering:
     def explain(self, budget_ms: float | None = None) -> str:
         """The plan for a fresh request in words: stages, thresholds, expected accuracy and time."""
         return self.policy.explain(budget_ms)
-
-    def stats(self) -> Stats:
-        """What was answered and refused so far, and how things stand, as a frozen snapshot."""
-        counted = Counters.total((self._counters, *(lane.counters for lane in self._engine.lanes)))
-        return counted.snapshot(self._engine.load(), None if self._cache is None else self._cache.stats())
-
-    def decisions(self) -> tuple[tuple[float, Command], ...]:
-        """The latest decisions about requests that went through a lane, each with its instant on the predictor's clock."""
-        return self._engine.decisions()

@@ -24,6 +24,7 @@ from cascade.runtime.memory import Start
 from cascade.runtime.ready import INFINITE, ReadyPolicy, regime
 from cascade.runtime.row_states import KnownRows, Rows
 from cascade.runtime.single import Terms, too_small
+from cascade.telemetry.requests import StageRun
 
 WAVE_ROWS = 1024
 _WAVE_BYTES = 16 << 20
@@ -55,7 +56,7 @@ class BatchRunner:
     clock : Clock
     terms : Terms
     ran : callable, optional
-        Told of every run that was good: name of the stage, rows, milliseconds.
+        Told of every run that was good.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class BatchRunner:
         lane: Lane,
         clock: Clock,
         terms: Terms,
-        ran: Callable[[str, int, float], None] | None = None,
+        ran: Callable[[StageRun], None] | None = None,
     ) -> None:
         self._ready, self._lane, self._now, self._terms = ready, lane, clock.now_ms, terms
         self._ran = ran
@@ -182,7 +183,8 @@ class BatchRunner:
             carried, began_ms = self._carry_for(wave, ready.requires[j], rows), self._now()
             output, carry = self._lane.run(j, part, carried)
             if self._ran is not None:
-                self._ran(self._lane.stages[j].name, len(rows), self._now() - began_ms)
+                name, lane = self._lane.stages[j].name, self._lane.number
+                self._ran(StageRun(name, lane, len(rows), began_ms, self._now()))
             wave.features[rows, j] = ready.reader.encode(j, output, len(rows))
         except StageError as fault:
             self._lane.reject(j)

@@ -26,6 +26,7 @@ from cascade.runtime.ready import INFINITE, ReadyPolicy
 from cascade.runtime.row_states import KnownRows, Rows
 from cascade.runtime.serving import Server
 from cascade.runtime.single import Request, Terms
+from cascade.runtime.telling import tell_answer
 from cascade.runtime.walk import STOP, Walk
 
 
@@ -156,6 +157,8 @@ class CachedServer(Server):
                 counters.count_strict(in_time=answer.in_time)
             for watcher in self._watchers:
                 watcher.see_one(partial(self._inputs.one, use.x, self._preprocess), walk, request, answer)
+        if request.trail is not None:
+            tell_answer(request.trail, request, answer)
         return answer
 
     def _found_out(self, use: CacheUse, request: Request, priority: str, *, is_strict: bool) -> Prediction:

@@ -29,9 +29,12 @@ from cascade.runtime.refining import improving_walk
 from cascade.runtime.request import InputCheck, checked_terms, deadline_of
 from cascade.runtime.row_states import KnownRows, Rows
 from cascade.runtime.single import Request, Terms, walk_to_the_end
+from cascade.runtime.telling import tell_answer, tell_refusal, tell_rows
 from cascade.runtime.walk import Walk
 from cascade.runtime.watch import CertifiedWatcher, Walked, Watcher
 from cascade.telemetry.counters import Counters
+from cascade.telemetry.listening import Listeners
+from cascade.telemetry.requests import StageRun
 
 _FORGET = 0.95
 """Share of the time kept back for finishing that is still believed in one request later."""
@@ -52,6 +55,8 @@ class DirectServer(ABC):
     preprocess, postprocess : callable or None
     watchers : sequence of Watcher
         Who sees every answer, whatever the policy; they see ids of rows.
+    listeners : Listeners
+        Who hears of every request.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class DirectServer(ABC):
         preprocess: Callable[[Any], Any] | None,
         postprocess: Postprocess,
         watchers: tuple[Watcher, ...] = (),
+        listeners: Listeners,
     ) -> None:
         self._engine, self._lanes, self._first_lane = engine, engine.lanes, engine.lanes[0]
         self._clock, self._now = engine.clock, engine.clock.now_ms
@@ -74,7 +80,7 @@ class DirectServer(ABC):
         # Whoever waits for a lane, and whoever has an answer but not yet a turn with the interpreter. Past them nobody helps himself to
         # a lane: with 32 threads and a tiny model, one ran hundreds of requests in a row while the others waited for 20 ms and more.
         self._asleep: set[Sleeper] = set()
-        self._ids, self._lasting = count(), watchers
+        self._ids, self._lasting, self._listeners = count(), watchers, listeners
         self._follow(ready, terms)
 
     def under(self, ready: ReadyPolicy, terms: Terms) -> Self:
@@ -116,7 +122,10 @@ class DirectServer(ABC):
                 terms.abstain_below if abstain_below is None else abstain_below,
                 terms.on_overload,
             )
-        return Request(start_ms, deadline, deadline - self._reserve_ms, terms, next(self._ids), namespace)
+        request = Request(start_ms, deadline, deadline - self._reserve_ms, terms, next(self._ids), namespace)
+        if self._listeners.active:
+            request.trail = self._listeners.begin()
+        return request
 
     def one(self, x: Any, request: Request, priority: str) -> Prediction:
         """The answer to one item: at once on this thread if a lane is free, else through a lane."""
@@ -160,11 +169,15 @@ class DirectServer(ABC):
         except (BudgetTooSmall, StageError) as error:
             reason = "failed" if isinstance(error, StageError) else "rejected"
             lane.counters.count_unanswered(reason, request.priority)
+            if request.trail is not None:
+                tell_refusal(request.trail, request, reason, self._now())
             raise
         finally:
             lane.release()
             if lane.is_claimed:
                 self._engine.tick()
+        if request.trail is not None:
+            tell_answer(request.trail, request, answer)
         return answer
 
     @abstractmethod
@@ -191,7 +204,7 @@ class DirectServer(ABC):
     def _rows(self, batch: Any, request: Request, known: KnownRows | None = None) -> Rows:
         """What the stages say about checked rows."""
         with self._engine.lane(self.ready.expected_ms(n_rows(batch))) as lane, lane.at_work():
-            runner = BatchRunner(self.ready, lane, self._clock, request.terms, lane.counters.count_service)
+            runner = BatchRunner(self.ready, lane, self._clock, request.terms, _noting(lane, request))
             return runner.run(batch, request.stop_at_ms, known)
 
     def _answered(self, batch: Any, rows: Rows, request: Request) -> BatchPrediction:
@@ -202,6 +215,8 @@ class DirectServer(ABC):
             self._counters.count_batch(answers.path_counts, answers.status_counts, int(answers.in_time.sum()))
             for watcher in self._watchers:
                 watcher.see_many(batch, rows, request, answers)
+        if request.trail is not None:
+            tell_rows(request.trail, request, answers)
         return answers
 
     def improving(self, x: Any, request: Request) -> Iterator[Prediction]:
@@ -216,4 +231,17 @@ class DirectServer(ABC):
                 with self._counters.lock:
                     self._counters.count_answer(answer, request.priority)
                 self._show(batch, walk, request, answer)
+                if request.trail is not None:
+                    tell_answer(request.trail, request, answer)
             yield answer
+
+
+def _noting(lane: Lane, request: Request) -> Callable[[StageRun], None]:
+    """What is told of the runs of one call of many rows on a lane that is held."""
+
+    def note(run: StageRun) -> None:
+        lane.counters.count_service(run.stage, run.n, run.end_ms - run.start_ms)
+        if request.trail is not None:
+            request.trail.runs.append(run)
+
+    return note

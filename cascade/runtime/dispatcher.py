@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf
+from math import inf, isnan
 
 from cascade.clock import Clock
 from cascade.core.policy import Policy
@@ -21,6 +21,7 @@ from cascade.runtime.timer import Timer
 from cascade.runtime.worker import Employer, Worker
 from cascade.scheduling.messages import Answer, Arrived, Cancelled, Event, Faulted, Finished, Refuse, Run
 from cascade.scheduling.scheduler import Scheduler
+from cascade.telemetry.requests import StageRun
 
 _AS_PROFILED = 0.1
 """Stages that are slower or faster by less than this share count as profiled on the direct path."""
@@ -141,8 +142,7 @@ class Dispatcher:
         """Let what a stage said count; the event for the scheduler."""
         confidences = tuple([_confidence_after(work, i) for i in range(len(work.members))])
         self.lending.finish(lane)
-        if not work.has_failed:
-            lane.counters.count_service(lane.stages[work.stage].name, len(work.members), work.service_ms)
+        _note_run(lane, work)
         return Faulted(lane.number) if work.has_failed else Finished(lane.number, confidences, work.service_ms)
 
     def note_slowdown(self) -> None:
@@ -189,7 +189,7 @@ class Dispatcher:
             member.decide(price, now_ms)
         lane.counters.count_run(lane.stages[run.stage].name, len(members), run.closed_by)
         self.lending.run(lane)
-        self.workers[run.lane].give(work_for(run.stage, members))
+        self.workers[run.lane].give(work_for(run.stage, members, run.closed_by))
 
     def _conclude(self, pending: Pending, command: Answer | Refuse, now_ms: float) -> None:
         """End a request as the scheduler says."""
@@ -209,6 +209,19 @@ class Dispatcher:
         if isinstance(outcome, Answer) and outcome.is_degraded:
             pending.is_degraded = True
         pending.outcome = outcome
+
+
+def _note_run(lane: Lane, work: Work) -> None:
+    """Count what a batch took, and note it with those of its requests that somebody hears of."""
+    name, n = lane.stages[work.stage].name, len(work.members)
+    if not work.has_failed:
+        lane.counters.count_service(name, n, work.service_ms)
+    if any(member.request.trail is not None for member in work.members) and not isnan(work.began_ms):
+        ended_ms = work.began_ms + work.service_ms
+        run = StageRun(name, lane.number, n, work.began_ms, ended_ms, work.has_failed, work.closed_by)
+        for member in work.members:
+            if member.request.trail is not None:
+                member.request.trail.runs.append(run)
 
 
 def _confidence_after(work: Work, i: int) -> float:

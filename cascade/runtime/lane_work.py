@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import Any
 
 from cascade.clock import Clock
@@ -30,12 +31,18 @@ class Work:
         By place in the batch: why the stage said nothing usable about it.
     service_ms : float
         What the stage took.
+    closed_by : str
+        Why there are not more of them, as in `Run`.
+    began_ms : float
+        When it began, NaN before that and where it was not tried.
     """
 
     stage: int
     members: list[Pending]
     faults: dict[int, StageError]
     service_ms: float = 0.0
+    closed_by: str = ""
+    began_ms: float = nan
 
     @property
     def has_failed(self) -> bool:
@@ -73,6 +80,7 @@ class LaneWork:
             fenced = StageError(f"stage {lane.stages[j].name!r} failed repeatedly and is left alone for a while")
             work.faults.update(dict.fromkeys(range(len(work.members)), fenced))
             return
+        work.began_ms = self._now()
         for places in alike(work.members):
             self._run_part(work, places)
         if work.faults:
@@ -120,6 +128,6 @@ def _rows_of(output: Any, n: int) -> Callable[[int], Any]:
     return lambda i: output[i : i + 1]
 
 
-def work_for(stage: int, members: Sequence[Pending]) -> Work:
+def work_for(stage: int, members: Sequence[Pending], closed_by: str = "") -> Work:
     """A batch that has not run."""
-    return Work(stage, [*members], {})
+    return Work(stage, [*members], {}, closed_by=closed_by)

@@ -13,6 +13,7 @@ from cascade.runtime.engine import Engine
 from cascade.runtime.ready import ReadyPolicy
 from cascade.runtime.single import Request, too_small
 from cascade.runtime.walk import INFEASIBLE, STOP, Walk
+from cascade.telemetry.requests import StageRun
 
 
 def improving_walk(
@@ -38,7 +39,11 @@ def improving_walk(
     while True:
         with engine.lane(ready.mean_ms[action] if action >= 0 else 0.0) as lane, lane.at_work():
             action = walk.fallback(lane) if action < 0 else action
+            began_ms = now()
             answered = walk.run(action, lane)
+            if request.trail is not None:
+                name = lane.stages[action].name
+                request.trail.runs.append(StageRun(name, lane.number, 1, began_ms, now(), not answered))
             action = walk.next_stage(stop_at_ms - now(), lane)
         if not walk.evidence_set:
             continue

@@ -19,6 +19,7 @@ from cascade.runtime.receivers import LaneFuture, LoopReceiver, Sleeper, deliver
 from cascade.runtime.refusals import error_of
 from cascade.runtime.request import priority_of
 from cascade.runtime.single import Request, too_small
+from cascade.runtime.telling import tell_answer, tell_refusal
 from cascade.scheduling.messages import Answer, Priority
 
 _RESERVE_MISSES = 0.01
@@ -140,6 +141,8 @@ class Server(DirectServer):
                 self._finishing.note(end_ms - pending.stopped_ms)
             for watcher in self._watchers:
                 watcher.see_one(pending.batch, pending, request, answer)
+        if request.trail is not None:
+            tell_answer(request.trail, request, answer)
         return answer
 
     def _refusal(self, pending: Pending) -> CascadeError:
@@ -154,6 +157,8 @@ class Server(DirectServer):
     def _count_unanswered(self, reason: str, request: Request) -> None:
         with self._counters.lock:
             self._counters.count_unanswered(reason, request.priority)
+        if request.trail is not None:
+            tell_refusal(request.trail, request, reason, self._now())
 
     def _begin(
         self,

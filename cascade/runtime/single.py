@@ -12,6 +12,8 @@ from cascade.errors import BudgetTooSmall
 from cascade.runtime.lane import Lane
 from cascade.runtime.ready import ReadyPolicy
 from cascade.runtime.walk import INFEASIBLE, STOP, Walk
+from cascade.telemetry.listening import Trail
+from cascade.telemetry.requests import StageRun
 
 _SAMPLED = 31
 """One request in 32 shows how long stages take: noting it for all would cost more than it is worth."""
@@ -54,6 +56,8 @@ class Request:
         Whose entries of a cache it may see; None for the cache's own.
     priority : str
         The class it waits in, if it has to.
+    trail : Trail or None
+        What is noted of it, where somebody listens.
 
     Notes
     -----
@@ -67,6 +71,7 @@ class Request:
     id: int = 0
     namespace: str | None = None
     priority: str = "normal"
+    trail: Trail | None = None
 
     @property
     def budget_ms(self) -> float:
@@ -85,7 +90,7 @@ def walk_to_the_end(walk: Walk, lane: Lane, now: Callable[[], float], request: R
         If every stage failed.
     """
     slowdown, stop_at_ms = lane.slowdown, request.stop_at_ms
-    if not request.id & _SAMPLED:
+    if not request.id & _SAMPLED or request.trail is not None:
         _walk_with_a_watch(walk, lane, now, request)
         return
     while True:
@@ -112,8 +117,12 @@ def _walk_with_a_watch(walk: Walk, lane: Lane, now: Callable[[], float], request
             action = _fastest(walk, lane, left_ms, request.terms)
         if action == STOP:
             return
-        if walk.run(action, lane):
-            lane.note(action, now() - walk.stopped_ms)
+        is_good, ended_ms = walk.run(action, lane), now()
+        if is_good and not request.id & _SAMPLED:
+            lane.note(action, ended_ms - walk.stopped_ms)
+        if request.trail is not None:
+            name = lane.stages[action].name
+            request.trail.runs.append(StageRun(name, lane.number, 1, walk.stopped_ms, ended_ms, not is_good))
 
 
 def _fastest(walk: Walk, lane: Lane, left_ms: float, terms: Terms) -> int:

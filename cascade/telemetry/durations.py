@@ -154,9 +154,10 @@ class Distribution:
 
     def n_up_to(self, bounds_ms: Sequence[float]) -> list[int]:
         """How many took no longer than each bound; exact where the bound is a whole power of two, else within a bucket."""
-        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.counts, dtype=np.int64)])
-        places = [N_BUCKETS if bound == inf else bucket_of(bound) + 1 for bound in bounds_ms]
-        return [int(n) for n in ends[places]]
+        ends = np.cumsum(self.counts, dtype=np.int64)
+        places = [N_BUCKETS - 1 if bound == inf else bucket_of(bound) for bound in bounds_ms]
+        found: list[int] = ends[places].tolist()
+        return found
 
     def __repr__(self) -> str:
         if not self.n:

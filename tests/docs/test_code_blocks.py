@@ -30,6 +30,7 @@ def _usual_switch_interval():
         "docs/how-to-cache.md",
         "docs/how-to-explore.md",
         "docs/how-to-frontier.md",
+        "docs/how-to-observe.md",
         "docs/how-to-simulate.md",
         "docs/how-to-sklearn.md",
         "docs/how-to-threads.md",

@@ -1,9 +1,13 @@
 """What `stats` tells of requests on every way through a predictor."""
 
+from threading import current_thread
+
 import pytest
 
 from cascade.caching.result_cache import ResultCache
 from cascade.errors import BudgetTooSmall, Rejected
+from cascade.testing.fakes import FakeStage
+from cascade.testing.faults import FailingStage
 
 PATIENCE_S = 30.0
 
@@ -78,3 +82,99 @@ def test_the_switch_turns_histograms_off_and_leaves_the_counts(serve):
     predictor.submit(1).result(PATIENCE_S)
     stats = predictor.stats()
     assert (stats.n_requests, stats.latency, dict(stats.service), dict(stats.batches)) == (2, None, {}, {})
+
+
+class Heard:
+    def __init__(self):
+        self.records = []
+
+    def began(self):
+        return current_thread().name
+
+    def ended(self, record, began):
+        self.records.append(record)
+        assert began == "MainThread"
+
+
+def test_a_direct_answer_is_told_with_every_run_of_a_stage(serve):
+    predictor, heard = serve(), Heard()
+    with predictor.listen(heard):
+        answers = [predictor.predict(row, budget_ms=100.0, priority="interactive") for row in range(40)]
+    predictor.predict(0)
+    assert [record.id for record in heard.records] == [answer.id for answer in answers]
+    for record, answer in zip(heard.records, answers, strict=True):
+        assert record.path == answer.path == tuple(run.stage for run in record.runs)
+        assert record.latency_ms == pytest.approx(answer.latency_ms)
+        assert record.latency_ms == pytest.approx(sum(run.end_ms - run.start_ms for run in record.runs))
+        assert (record.outcome, record.priority, record.budget_ms) == ("answered", "interactive", 100.0)
+        assert (record.is_answered, record.slack_ms) == (True, pytest.approx(100.0 - answer.latency_ms))
+
+
+def test_requests_that_ran_together_share_a_run(serve, held):
+    weak, _ = held
+    predictor, heard = serve(), Heard()
+    weak.hold()
+    first = predictor.submit(0)
+    weak.wait_for_run()
+    with predictor.listen(heard):
+        futures = [predictor.submit(row) for row in range(1, 5)]
+    weak.let_go()
+    for future in [first, *futures]:
+        future.result(PATIENCE_S)
+    (shared,) = {id(record.runs[0]) for record in heard.records}
+    run = heard.records[0].runs[0]
+    assert (len(heard.records), run.stage, run.n, run.lane, run.closed_by) == (4, "weak", 4, 0, "nobody else")
+    assert id(run) == shared
+
+
+def test_a_request_without_an_answer_is_told_with_why(serve, held):
+    weak, _ = held
+    predictor, heard = serve(), Heard()
+    with predictor.listen(heard):
+        with pytest.raises(BudgetTooSmall):
+            predictor.predict(0, budget_ms=0.01, infeasible="raise")
+        weak.hold()
+        first = predictor.submit(0)
+        weak.wait_for_run()
+        waits = predictor.submit(1)
+        assert waits.cancel()
+        weak.let_go()
+        first.result(PATIENCE_S)
+    assert [record.outcome for record in heard.records] == ["rejected", "cancelled", "answered"]
+    assert not heard.records[1].is_answered
+
+
+def test_a_call_of_many_rows_is_told_once(serve):
+    predictor, heard = serve(), Heard()
+    with predictor.listen(heard):
+        predictor.predict_batch(list(range(100)))
+    (record,) = heard.records
+    assert (record.n_rows, record.outcome, record.runs[0].n) == (100, "answered", 100)
+
+
+def test_an_improving_answer_is_told_at_its_end(serve):
+    predictor, heard = serve(), Heard()
+    with predictor.listen(heard):
+        answers = list(predictor.refine(0, budget_ms=100.0))
+    (record,) = heard.records
+    assert record.path == answers[-1].path == tuple(run.stage for run in record.runs)
+
+
+def test_an_answer_from_the_cache_is_told_without_runs(serve):
+    predictor, heard = serve(cache=ResultCache()), Heard()
+    predictor.predict(1)
+    with predictor.listen(heard):
+        predictor.predict(1)
+        predictor.submit(1).result(PATIENCE_S)
+    assert [(record.from_cache, record.runs) for record in heard.records] == [(True, ()), (True, ())]
+
+
+def test_a_failed_run_is_told_as_such(serve, gradual, clock):
+    strong = FakeStage("strong", gradual.probs[:, 1], 10.0, clock)
+    weak = FailingStage(FakeStage("weak", gradual.probs[:, 0], 1.0, clock), [True])
+    predictor, heard = serve(stages=[weak, strong]), Heard()
+    with predictor.listen(heard):
+        predictor.predict(0)
+    (record,) = heard.records
+    assert [(run.stage, run.has_failed) for run in record.runs] == [("weak", True), ("strong", False)]
+    assert record.outcome == "degraded"
