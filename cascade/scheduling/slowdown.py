@@ -30,6 +30,8 @@ _COVERED = 2.0
 _MARGINS = (0.7, 2.0)
 _MOST_TAIL = 3.0
 """More than this is no longer scatter around a mean; a plan that allowed for it would refuse everybody."""
+_MOST_RATIO = 32.0
+"""A run that takes longer than this was interrupted: what that added, to a stage of microseconds say, grows with no batch."""
 QUIET_MS, _FADED_MS = 50.0, 200.0
 """Without a run for so long what was measured begins to fade, by a factor e in so long."""
 _MEMORY = 1.0 / 64.0
@@ -127,7 +129,7 @@ class SlowDown:
         profiled_ms = self._times.mean_of(stage, n)
         if profiled_ms <= 0.0:
             return
-        ratio, factors = measured_ms / profiled_ms, self._factors[lane]
+        ratio, factors = min(measured_ms / profiled_ms, _MOST_RATIO), self._factors[lane]
         self._spreads[lane].note(ratio / factors[stage])
         whole, own = self._lanes[lane], self._stages[lane][stage]
         whole.note(ratio)

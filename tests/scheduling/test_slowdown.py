@@ -60,6 +60,13 @@ def test_one_spike_moves_nothing_and_two_in_a_row_do(slow, spike):
     assert abs(slowdown.factor(0, SMALL) - 1.0) > 0.3 * abs(spike - 1.0)
 
 
+def test_interruptions_are_not_taken_for_a_slow_down_of_whole_batches(slow):
+    slowdown, interruption_ms, limit = settled(slow(), 1.0), 5000.0, 4
+    for _ in range(3):
+        slowdown.note(0, SMALL, 1, mean_ms(SMALL) + interruption_ms)
+    assert slowdown.upper(0, SMALL)[limit] < interruption_ms
+
+
 def test_spikes_with_ordinary_runs_between_them_move_nothing(slow):
     slowdown = settled(slow(), 1.0)
     for _ in range(10):
