@@ -7,6 +7,7 @@ import os
 # Pictures go nowhere: there is no screen.
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import shutil
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,3 +52,28 @@ def _closed_pictures():
     from matplotlib import pyplot as plt
 
     plt.close("all")
+
+
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+# Nothing that a fresh profile would ask the network for, and no sandbox, which root has none of.
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """The system's Chromium without a screen."""
+    found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    if found is None:
+        pytest.skip(f"no Chromium is installed: looked for {', '.join(CHROMIUMS)}")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=found, args=list(QUIET))
+        yield browser
+        browser.close()
