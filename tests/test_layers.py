@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,8 @@ import pytest
 from tools import check_layers, check_sizes
 from tools.sources import read_package
 
-SOURCES = read_package(Path(__file__).resolve().parent.parent / "cascade")
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = read_package(ROOT / "cascade")
 
 PARTS = ["stages", "calibration", "profiling", "caching", "telemetry", "scheduling"]
 
@@ -184,6 +186,32 @@ def test_a_cycle_between_modules_is_a_breach_even_if_one_arrow_is_lazy():
 def test_the_line_of_a_breach_is_named():
     (breach,) = breaches("import json\n\nfrom cascade.clock import Clock", module="core.policy")
     assert breach.startswith("cascade.core.policy:3: ")
+
+
+ROW = re.compile(r"^\| (`[^|]*`) \| ([^|]*) \|$", re.MULTILINE)
+
+
+def table_of_layers():
+    """What each part may import, as the page about the architecture says; "all of the above" is spelled out."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = page.split("## Who may import whom")[1].split("\n## ")[0]
+    allowed = {}
+    for parts, imports in ROW.findall(section):
+        named = set(re.findall(r"`([^`]+)`", imports))
+        meant = set(allowed) - named if imports.startswith(("all", "everything")) else named
+        allowed |= dict.fromkeys(re.findall(r"`([^`]+)`", parts), meant)
+    return allowed
+
+
+def test_the_page_about_the_architecture_says_what_the_check_checks():
+    there = {check_layers.part_of(module) for module in SOURCES}
+    checked = {
+        part: {other for other in check_layers.MAY_IMPORT[part] if other.split(".")[0] in there} for part in there
+    }
+    said = table_of_layers()
+    # The public face may import everything but the way in from the shell, which nobody imports.
+    assert said.pop("__init__") - {"__main__"} == checked.pop("__init__")
+    assert said == checked
 
 
 def function(n_lines: int, *, doc: str = "") -> str:
