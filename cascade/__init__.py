@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from cascade.stages.stage import Stage
     from cascade.telemetry.drift import DriftReport
     from cascade.telemetry.durations import Distribution
+    from cascade.telemetry.health import Check, Health, HealthLimits
     from cascade.telemetry.json_lines import JsonLines
     from cascade.telemetry.requests import RequestRecord, StageRun
     from cascade.telemetry.stats import Stats
@@ -97,6 +98,7 @@ __all__ = [
     "CascadeError",
     "CascadeWarning",
     "Certificate",
+    "Check",
     "ClosedLoop",
     "ConfigurationError",
     "CorruptPolicy",
@@ -109,6 +111,8 @@ __all__ = [
     "ForkedPredictor",
     "Frontier",
     "GuaranteeLostWarning",
+    "Health",
+    "HealthLimits",
     "InputMismatch",
     "JsonLines",
     "LabelMismatch",
@@ -168,10 +172,13 @@ __all__ = [
 _HOMES = {
     "CacheStats": "cascade.caching.stats",
     "Certificate": "cascade.core.certificate",
+    "Check": "cascade.telemetry.health",
     "ClosedLoop": "cascade.simulation.clients",
     "Distribution": "cascade.telemetry.durations",
     "DriftReport": "cascade.telemetry.drift",
     "Frontier": "cascade.core.frontier",
+    "Health": "cascade.telemetry.health",
+    "HealthLimits": "cascade.telemetry.health",
     "JsonLines": "cascade.telemetry.json_lines",
     "Outcomes": "cascade.core.outcomes",
     "Policy": "cascade.core.policy",

@@ -35,6 +35,7 @@ from cascade.runtime.watch import drift_watcher_of
 from cascade.runtime.wiring import bound_policy, followed_policy, terms_under
 from cascade.stages.base import RunnableStage
 from cascade.stages.fingerprint import preparation_version
+from cascade.telemetry.health import HealthWatch
 from cascade.telemetry.listening import Listeners
 
 
@@ -168,7 +169,7 @@ class Predictor(Answering, Observing, Feedback, Lifetime):
         self._auditor = auditor_of(self._engine, self._counters, audits)
         self._engine.renewals += [part.renew for part in (self._counters, self._auditor) if part is not None]
         self._drift = drift_watcher_of(self._counters, tuple(stage.name for stage in stages), drift_window)
-        around = preprocess, postprocess, preprocess_version
+        self._health, around = HealthWatch(self._clock.now_ms()), (preprocess, postprocess, preprocess_version)
         self._server = self._first_server(timed, around, Strictness(strict, strict_miss_rate))
         finalize(self, self._engine.retire).atexit = False
         if self._sample is not None:
@@ -189,7 +190,7 @@ class Predictor(Answering, Observing, Feedback, Lifetime):
             listeners=self._listeners,
             strictness=strictness,
         )
-        self._engine.renewals.append(self._listeners.renew)
+        self._engine.renewals += [self._listeners.renew, self._health.renew]
         self._engine.follow(server)
         return server
 
@@ -265,6 +266,7 @@ class Predictor(Answering, Observing, Feedback, Lifetime):
         server = self._server.under(ReadyPolicy(timed, self._stages), terms)
         self._engine.follow(server)
         self._server = server
+        self._health.follow(self._clock.now_ms())
         if self._drift is not None:
             self._drift.restart()
 

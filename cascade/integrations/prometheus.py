@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from cascade.caching.stats import CacheStats
 from cascade.errors import MissingExtra
 from cascade.telemetry.durations import Distribution
+from cascade.telemetry.health import Health, HealthLimits
 from cascade.telemetry.stats import Stats
 
 _BOUNDS_MS = (*(2.0**power for power in range(-5, 14)), inf)
@@ -32,6 +33,10 @@ class Observed(Protocol):
         """What it has done."""
         ...
 
+    def health(self, limits: HealthLimits | None = None) -> Health:
+        """Whether it does what it is meant to."""
+        ...
+
 
 class PrometheusCollector:
     """Metrics of one predictor, for a registry of ``prometheus-client``.
@@ -41,6 +46,8 @@ class PrometheusCollector:
     predictor : Predictor
     labels : mapping from str to str, optional
         Put on every metric, to tell several predictors apart: all collectors of a registry take labels of the same names.
+    limits : HealthLimits, optional
+        Ask for the health of the predictor with every scrape, and say which check raises an alarm.
 
     Raises
     ------
@@ -61,9 +68,11 @@ class PrometheusCollector:
         REGISTRY.register(cascade.PrometheusCollector(predictor))
     """
 
-    def __init__(self, predictor: Observed, labels: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, predictor: Observed, labels: Mapping[str, str] | None = None, limits: HealthLimits | None = None
+    ) -> None:
         self._families = _Families(dict(labels or {}))
-        self._predictor = predictor
+        self._predictor, self._limits = predictor, limits
 
     def describe(self) -> list[Any]:
         """Nothing: several predictors may share a registry under labels of their own."""
@@ -79,6 +88,10 @@ class PrometheusCollector:
         if isinstance(stats.cache, CacheStats):
             yield from _cache(stats.cache, families)
         yield families.gauge("ready", "Whether requests are taken.", [((), float(self._predictor.ready))])
+        if self._limits is not None:
+            checks = self._predictor.health(self._limits).checks
+            alarms = [((check.name,), float(check.is_alarm)) for check in checks]
+            yield families.gauge("alarm", "Whether a check of health raises an alarm.", alarms, ("check",))
 
 
 class _Families:

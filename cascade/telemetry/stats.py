@@ -149,10 +149,14 @@ class Stats:
         return counts
 
     @property
+    def n_offered(self) -> int:
+        """All requests that ended, cancelled ones aside."""
+        return self.n_requests + self.n_rejected + self.n_expired + self.n_shed + self.n_failed
+
+    @property
     def slo_attainment(self) -> float:
         """Share of all requests, cancelled ones aside, that were answered in time; 1 before the first."""
-        n = self.n_requests + self.n_rejected + self.n_expired + self.n_shed + self.n_failed
-        return self.n_in_time / n if n else 1.0
+        return self.n_in_time / self.n_offered if self.n_offered else 1.0
 
     @property
     def strict_miss_rate(self) -> float:

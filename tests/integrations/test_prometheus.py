@@ -16,6 +16,7 @@ from cascade.core.records import Prediction, Status
 from cascade.errors import MissingExtra
 from cascade.integrations.prometheus import PrometheusCollector
 from cascade.telemetry.counters import Counters
+from cascade.telemetry.health import Found, HealthLimits, HealthWatch
 from cascade.telemetry.measures import Measures
 from cascade.telemetry.stats import LoadNow
 
@@ -32,6 +33,9 @@ class Busy:
     def answer(self, path=("small",), priority="normal", latency_ms=2.0, wait_ms=0.0, *, in_time=True):
         answer = Prediction(0, None, 0.9, path, Status.ANSWERED, 5.0, latency_ms, wait_ms, in_time)
         self.counters.count_answer(answer, priority)
+
+    def health(self, limits):
+        return HealthWatch(0.0).report(Found(self.stats(), "", (), None), limits, 1.0)
 
     def stats(self):
         return self.counters.snapshot(LoadNow(2, 0.5, {"small": (1.0, 1.5)}, 0.25), self.cache)
@@ -145,6 +149,13 @@ def test_names_and_labels_keep_to_the_conventions(busy):
             assert family.type != "counter" or sample.name.endswith("_total")
             assert family.type != "histogram" or family.name.endswith("_seconds")
             assert all(re.fullmatch(r"[a-z_]+", label) for label in sample.labels)
+
+
+def test_alarms_are_told_where_limits_are_given(busy):
+    found = scraped(PrometheusCollector(busy, limits=HealthLimits(max_slowdown=1.2, max_miss_rate=0.9)))
+    assert found["cascade_alarm", ("check", "speed")] == 1.0
+    assert found["cascade_alarm", ("check", "deadlines")] == found["cascade_alarm", ("check", "drift")] == 0.0
+    assert not any(name == "cascade_alarm" for name, *_ in scraped(PrometheusCollector(busy)))
 
 
 def test_two_predictors_share_a_registry_under_labels_of_their_own(busy):

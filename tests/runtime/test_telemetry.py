@@ -6,6 +6,7 @@ import pytest
 
 from cascade.caching.result_cache import ResultCache
 from cascade.errors import BudgetTooSmall, Rejected
+from cascade.telemetry.health import HealthLimits
 from cascade.testing.fakes import FakeStage
 from cascade.testing.faults import FailingStage
 
@@ -171,10 +172,43 @@ def test_an_answer_from_the_cache_is_told_without_runs(serve):
 
 def test_a_failed_run_is_told_as_such(serve, gradual, clock):
     strong = FakeStage("strong", gradual.probs[:, 1], 10.0, clock)
-    weak = FailingStage(FakeStage("weak", gradual.probs[:, 0], 1.0, clock), [True])
+    weak = FailingStage(FakeStage("weak", gradual.probs[:, 0], 1.0, clock), [1])
     predictor, heard = serve(stages=[weak, strong]), Heard()
     with predictor.listen(heard):
         predictor.predict(0)
     (record,) = heard.records
     assert [(run.stage, run.has_failed) for run in record.runs] == [("weak", True), ("strong", False)]
     assert record.outcome == "degraded"
+
+
+def test_health_tells_of_late_answers_and_of_a_stage_that_is_left_alone(serve, gradual, clock):
+    strong = FakeStage("strong", gradual.probs[:, 1], 10.0, clock)
+    weak = FailingStage(FakeStage("weak", gradual.probs[:, 0], 1.0, clock))
+    predictor, alarms = serve(stages=[weak, strong], drift_window=100), []
+    assert predictor.health().is_well
+    end = predictor.on_alert(alarms.append)
+    for row in range(3):
+        predictor.predict(row, budget_ms=2.0)
+    found = predictor.health()
+    assert [check.name for check in found.alarms] == ["deadlines", "stages"]
+    assert [check.name for check in alarms] == ["deadlines", "stages"]
+    end()
+    predictor.close()
+    assert "the predictor was closed" in repr(predictor.health())
+    assert len(alarms) == 2
+
+
+def test_drift_is_part_of_health_once_there_are_answers_enough(serve):
+    predictor = serve(drift_window=100)
+    for row in range(200):
+        predictor.predict(row)
+    (drift,) = [check for check in predictor.health().checks if check.name == "drift"]
+    assert drift.state == "well"
+
+
+def test_another_policy_is_young_again(serve, clock, gradual):
+    predictor, limits = serve(), HealthLimits(max_age_ms=10.0)
+    clock.wait(11.0)
+    assert [check.name for check in predictor.health(limits).alarms] == ["age"]
+    predictor.swap_policy(gradual.policy)
+    assert predictor.health(limits).is_well
