@@ -80,6 +80,7 @@ class DirectServer(ABC):
         # Whoever waits for a lane, and whoever has an answer but not yet a turn with the interpreter. Past them nobody helps himself to
         # a lane: with 32 threads and a tiny model, one ran hundreds of requests in a row while the others waited for 20 ms and more.
         self._asleep: set[Sleeper] = set()
+        engine.renewals.append(self._asleep.clear)
         self._ids, self._lasting, self._listeners = count(), watchers, listeners
         self._follow(ready, terms)
 

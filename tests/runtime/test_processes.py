@@ -11,6 +11,7 @@ import sys
 import textwrap
 import weakref
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -80,6 +81,10 @@ def test_a_child_starts_fresh_lanes_whatever_the_parent_was_doing(serve, held):
     while not any(stage._entered.acquire(blocking=False) for stage in held):
         pass
     waiting = predictor.submit(2)
+    asleep = Thread(target=predictor.predict, args=(3,))
+    asleep.start()
+    while predictor.stats().n_waiting < 2:
+        pass
 
     def ask():
         for stage in held:
@@ -96,6 +101,7 @@ def test_a_child_starts_fresh_lanes_whatever_the_parent_was_doing(serve, held):
     for stage in held:
         stage.let_go()
     labels = running.result(PATIENCE_S).label, waiting.result(PATIENCE_S).label
+    asleep.join(PATIENCE_S)
     assert said == repr((*labels, ["MainThread", "cascade-lane-0"], 0))
 
 
