@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from cascade.caching.result_cache import ResultCache
 from cascade.clock import Clock
@@ -14,6 +15,7 @@ from cascade.telemetry.health import Check, Found, Health, HealthLimits, HealthW
 from cascade.telemetry.listening import Listeners, Listening
 from cascade.telemetry.requests import Listener
 from cascade.telemetry.stats import Stats
+from cascade.telemetry.trace import TraceWindow
 
 
 class Observing:
@@ -90,3 +92,25 @@ class Observing:
         """
         self._health.add(hook)
         return lambda: self._health.remove(hook)
+
+    def trace(self, path: str | Path, *, max_requests: int = 50_000) -> TraceWindow:
+        """A window of time as a trace file for Perfetto: lanes, batches, requests, deadlines and the queue.
+
+        Parameters
+        ----------
+        path : path
+            Of a JSON file that https://ui.perfetto.dev and chrome://tracing open; written when the ``with`` block ends.
+        max_requests : int
+            Requests that are kept; later ones take the place of earlier ones.
+
+        Returns
+        -------
+        TraceWindow
+            Records requests that begin and end within its ``with`` block.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no folder for the file, or ``max_requests`` is not at least 1.
+        """
+        return TraceWindow(path, self.listen, max_requests)

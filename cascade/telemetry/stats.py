@@ -17,11 +17,6 @@ class CacheFigures(Protocol):
     """What is read of the snapshot of a result cache."""
 
     @property
-    def hits(self) -> int:
-        """Look-ups that needed no stage."""
-        ...
-
-    @property
     def lookups(self) -> int:
         """All look-ups."""
         ...
@@ -250,4 +245,4 @@ def _counts(counts: Mapping[str, int]) -> str:
 def _cache(cache: CacheFigures | None) -> str:
     if cache is None:
         return ""
-    return f"{cache.hits} hits of {cache.lookups} look-ups ({cache.hit_ratio:.1%}), {cache.entries} entries, {cache.bytes} bytes"
+    return f"{cache.hit_ratio:.1%} of {cache.lookups} look-ups needed no stage, {cache.entries} entries, {cache.bytes} bytes"

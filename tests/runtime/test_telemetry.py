@@ -1,5 +1,6 @@
 """What `stats` tells of requests on every way through a predictor."""
 
+import json
 from threading import current_thread
 
 import pytest
@@ -212,3 +213,21 @@ def test_another_policy_is_young_again(serve, clock, gradual):
     assert [check.name for check in predictor.health(limits).alarms] == ["age"]
     predictor.swap_policy(gradual.policy)
     assert predictor.health(limits).is_well
+
+
+def test_a_trace_shows_the_batches_and_requests_of_its_window(serve, held, tmp_path):
+    weak, _ = held
+    predictor = serve()
+    predictor.predict(0)
+    with predictor.trace(tmp_path / "trace.json"):
+        weak.hold()
+        first = predictor.submit(0)
+        weak.wait_for_run()
+        futures = [predictor.submit(row, budget_ms=1000.0) for row in range(1, 5)]
+        weak.let_go()
+        answers = [future.result(PATIENCE_S) for future in [first, *futures]]
+    predictor.predict(0)
+    events = json.loads((tmp_path / "trace.json").read_text(encoding="utf-8"))["traceEvents"]
+    assert {event["id"] for event in events if event["ph"] == "b"} == {answer.id for answer in answers}
+    assert max(event["args"]["rows"] for event in events if event["ph"] == "X") == 4
+    assert max(event["args"]["waiting"] for event in events if event["ph"] == "C") >= 4
