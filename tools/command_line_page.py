@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from argparse import Action, ArgumentParser, _SubParsersAction
 from pathlib import Path
+from textwrap import dedent
 
 from cascade.cli.arguments import build_parser
 
@@ -25,7 +26,7 @@ this page.
 def page() -> str:
     """The page as Markdown: what holds for all commands, then each command with its arguments and examples."""
     parser = build_parser()
-    parts = [_ABOUT, _in_block(parser.epilog or "")]
+    parts = [_ABOUT, _after(parser)]
     parts += [_command(name, each) for name, each in _commands(parser).items()]
     return "\n".join(parts)
 
@@ -38,7 +39,7 @@ def _commands(parser: ArgumentParser) -> dict[str, ArgumentParser]:
 def _command(name: str, parser: ArgumentParser) -> str:
     rows = [f"| {_written(action)} | {_meaning(action)} |" for action in parser._actions if action.dest != "help"]
     table = "\n".join(["| argument | meaning |", "|---|---|", *rows])
-    return f"## cascade {name}\n\n{parser.description}\n\n{table}\n\n{_in_block(parser.epilog or '')}"
+    return f"## cascade {name}\n\n{parser.description}\n\n{table}\n\n{_after(parser)}"
 
 
 def _written(action: Action) -> str:
@@ -55,8 +56,20 @@ def _meaning(action: Action) -> str:
     return f"{action.help or ''}{needed}".replace("|", "\\|")
 
 
-def _in_block(text: str) -> str:
-    return f"```text\n{text.strip()}\n```\n"
+def _after(parser: ArgumentParser) -> str:
+    """What follows the arguments in the help: words as words, what is indented as it stands."""
+    return "\n".join(_paragraph(part) for part in (parser.epilog or "").strip().split("\n\n"))
+
+
+def _paragraph(part: str) -> str:
+    lines = part.splitlines()
+    words, kept = ([line for line in lines if line.startswith("  ") is indented] for indented in (False, True))
+    said = " ".join(words)
+    if not kept:
+        return f"{said}\n"
+    language = "sh" if said == "examples:" else "text"
+    block = dedent("\n".join(kept))
+    return f"{said[0].upper()}{said[1:]}\n\n```{language}\n{block}\n```\n"
 
 
 def main() -> int:

@@ -45,7 +45,7 @@ def in_html(columns: Columns, title: str, corners: Collection[str]) -> str:
     interval = f"{100 * columns['confidence'][0]:.4g} % interval"
     rows = [
         [
-            CASCADE if row["kind"] == CASCADE else _said_of(row, corners),
+            f"{row['name'] or CASCADE}{', on the hull' if row['name'] in corners else ''}",
             row["mean_ms"],
             row["mean_cost"],
             f"{100 * row['accuracy']:.2f} %",

@@ -215,8 +215,8 @@ def test_a_notebook_shows_the_same_rows_as_a_table(html_words):
     assert words[0] == repr(made())
     assert words[5:8] == ["price", "budget ms", "cascade"]
     assert words[8:14] == ["1", "10", "70.00 %", "65.00 to 75.00", "0.1", "1.5"]
-    assert "<small>, on the hull of single stages" in words
-    assert "oracle: the cheapest right stage for every item" in words
+    assert "<small>, on the hull" in words
+    assert words[-5] == "oracle"
 
 
 def test_a_long_curve_is_shown_in_a_dozen_lines():
