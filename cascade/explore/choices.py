@@ -44,6 +44,8 @@ class Choice:
         Mean time per item.
     price : float
         Accuracy per millisecond.
+    is_late : bool
+        Whether not even the fastest stage fits the budget, so that it answers late.
     p99_ms : float or None
         0.99 quantile of the time over items; None where only the curve is known, as are the rest then.
     words : str
@@ -61,6 +63,7 @@ class Choice:
     ci_high: float
     mean_ms: float
     price: float
+    is_late: bool = False
     p99_ms: float | None = None
     words: str = ""
     thresholds: tuple[tuple[str, str, str], ...] = ()
@@ -115,7 +118,8 @@ class Choices:
         """The place of the smallest budget that reaches an accuracy under a load; `NO_TARGET` if none does."""
         for place in range(len(self.budgets)):
             level, carries = self.level_at(place, load_rps)
-            if carries and self.levels[place][level].accuracy >= target - _SLACK:
+            choice = self.levels[place][level]
+            if carries and not choice.is_late and choice.accuracy >= target - _SLACK:
                 return place
         return NO_TARGET
 
@@ -194,6 +198,7 @@ def _cell(choice: Choice, known: dict[str, dict[Any, int]]) -> dict[str, Any]:
         "low": choice.ci_low,
         "high": choice.ci_high,
         "ms": choice.mean_ms,
+        "late": int(choice.is_late),
         "said": [
             percent(choice.accuracy),
             interval(choice.ci_low, choice.ci_high),

@@ -108,6 +108,7 @@
   };
   const verdict = (cell) => {
     const said = [];
+    if (cell.late) said.push("No stage fits this budget: the fastest answers all the same, late.");
     if (!data.carries[place("budget")][place("load")]) {
       said.push(`More than one lane carries: even the cheapest plan under this budget carries ${cell.said[5]}. The others would be refused.`);
     }

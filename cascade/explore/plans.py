@@ -15,6 +15,7 @@ from cascade.core.policy import Policy
 from cascade.core.progress import with_progress
 from cascade.core.records import IntArray
 from cascade.core.replay import Replay
+from cascade.core.wording import ANSWER, Thresholds
 from cascade.explore.choices import Answered, Choice, Choices, rounded
 
 N_BUDGETS = 24
@@ -76,6 +77,7 @@ def _choice(
     result = policy.replay(outcomes, budget_ms, price)
     n = outcomes.n_items
     low, high = wilson_interval(int(result.correct.sum()), n)
+    thresholds = policy.thresholds(budget_ms, price)
     ruling = price if price is not None else _unloaded(policy, budget_ms)
     return Choice(
         result.accuracy,
@@ -83,9 +85,10 @@ def _choice(
         high,
         result.mean_ms,
         ruling,
+        is_late=thresholds[0].intervals[0][2] == ANSWER,
         p99_ms=result.p99_ms,
         words=policy.explain(budget_ms, price),
-        thresholds=_thresholds(policy, budget_ms, price),
+        thresholds=_in_rows(thresholds),
         paths=tuple((" > ".join(path), count / n) for path, count in result.path_counts.items()),
         examples=tuple(_answered(result, examples)),
     )
@@ -95,14 +98,14 @@ def _unloaded(policy: Policy, budget_ms: float | None) -> float:
     return 0.0 if policy.statistics is None else policy.unloaded_price(budget_ms)
 
 
-def _thresholds(policy: Policy, budget_ms: float | None, price: float | None) -> tuple[tuple[str, str, str], ...]:
+def _in_rows(thresholds: Thresholds) -> tuple[tuple[str, str, str], ...]:
     return tuple(
         (
             " + ".join(row.evidence) or "start",
             f"{low:.3f} to {high:.3f}",
-            action if action == "answer" else f"run {action}",
+            action if action == ANSWER else f"run {action}",
         )
-        for row in policy.thresholds(budget_ms, price)
+        for row in thresholds
         for low, high, action in row.intervals
     )
 

@@ -41,6 +41,11 @@ def test_the_smallest_budget_that_reaches_a_target_depends_on_the_load(choices):
     assert choices.cheapest_budget(0.96, 90.0) == NO_TARGET
 
 
+def test_an_answer_that_is_late_reaches_no_target():
+    late, fits = choice(0.9, 2.0, is_late=True), choice(0.9, 2.0)
+    assert Choices((1.0, 3.0), ((late,), (fits,))).cheapest_budget(0.9, 0.0) == 1
+
+
 def test_targets_span_what_can_be_reached_in_round_steps(choices):
     assert choices.targets[0] == 0.8
     assert choices.targets[-1] == 0.975

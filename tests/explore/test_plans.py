@@ -42,6 +42,12 @@ def test_without_load_every_budget_is_replayed_at_the_unloaded_price(ladder, cho
         assert said.price == ladder.policy.unloaded_price(budget_ms)
 
 
+def test_a_budget_too_small_for_any_stage_is_called_late(ladder, choices):
+    late = [levels[0].is_late for levels in choices.levels]
+    assert late == [budget_ms is not None and budget_ms < 1.0 for budget_ms in choices.budgets]
+    assert late[0]
+
+
 def test_dearer_levels_are_replayed_at_their_prices(ladder, choices):
     for said in choices.levels[-1][1:]:
         result = ladder.policy.replay(ladder.fresh, price=said.price)
