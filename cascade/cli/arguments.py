@@ -25,6 +25,7 @@ def build_parser() -> ArgumentParser:
     _add_fit(commands)
     _add_profile(commands)
     _add_explain(commands)
+    _add_explore(commands)
     _add_certify(commands)
     _add_simulate(commands)
     _add_completion(commands)
@@ -96,6 +97,25 @@ def _add_explain(commands: Any) -> None:
     parser.add_argument("--budget-ms", type=budget, metavar="MS", help="time allowed (default: no deadline)")
     parser.add_argument("--service", type=Path, metavar="JSON", help="service times of another machine to solve it for")
     parser.add_argument("--json", action="store_true", help="print the plan as JSON instead of text")
+
+
+def _add_explore(commands: Any) -> None:
+    parser = _command(commands, "explore", "write a page to drag budget, load and accuracy on", help_texts.EXPLORE)
+    parser.add_argument("--policy", type=Path, metavar="JSON", help="a saved policy")
+    parser.add_argument("--outcomes", type=Path, metavar="FILE", help="saved outputs and true labels to replay it over")
+    parser.add_argument("--service", type=Path, metavar="JSON", help="service times of another machine to solve it for")
+    parser.add_argument("--inputs", type=Path, metavar="NPY", help="the items themselves, one per row, as examples")
+    parser.add_argument(
+        "--out",
+        type=new_file,
+        default=Path("explore.html"),
+        metavar="HTML",
+        help="where the page goes (default: ./explore.html)",
+    )
+    parser.add_argument(
+        "--seed", type=seed, default=0, help="of folds and, of the digits, of the training (default: 0)"
+    )
+    parser.add_argument("--json", action="store_true", help="print where the page is, and its size, as JSON")
 
 
 def _add_certify(commands: Any) -> None:

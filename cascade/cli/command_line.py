@@ -70,6 +70,8 @@ def _run(options: Namespace) -> None:
             from cascade.cli.completion import run
         case "demo":
             from cascade.cli.demo import run
+        case "explore":
+            from cascade.cli.explore import run
         case "fit":
             from cascade.cli.fit import run
         case "profile":

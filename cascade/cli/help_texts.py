@@ -8,6 +8,7 @@ examples:
   cascade fit --data arrays.npz --costs 0.3,2.1,9.0 --out policy.json
   cascade profile --stages my_models:stages --data inputs.npy --out service.json
   cascade explain --policy policy.json --budget-ms 5
+  cascade explore --policy policy.json --outcomes fresh.npz --out explore.html
   cascade certify --policy policy.json --data fresh.npz --max-risk 0.01 --out certified.json
   cascade simulate --policy policy.json --outcomes fresh.npz --rate 200 --slo 50
   source <(cascade completion bash)
@@ -60,6 +61,17 @@ EXPLAIN = """\
 examples:
   cascade explain --policy policy.json --budget-ms 5
   cascade explain --policy policy.json --budget-ms 5 --service other_machine.json --json
+"""
+
+EXPLORE = """\
+the page is one file that any browser opens without a network. The outcomes are read as 'cascade fit' reads its data; rows that
+the policy was fitted on would flatter it, and the page says so. Inputs of shape (n, h, w), or with channels, are shown as
+pictures. Without any file it trains the models of 'cascade demo', which takes a minute or so.
+
+examples:
+  cascade explore
+  cascade explore --policy policy.json --outcomes fresh.npz --out explore.html
+  cascade explore --policy policy.json --outcomes fresh.npz --inputs fresh_inputs.npy --out explore.html
 """
 
 CERTIFY = """\

@@ -34,6 +34,7 @@ def folder(arrays, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "my_models.py").write_text(MODELS, encoding="utf-8")
     np.save("inputs.npy", np.array([0, 1, 1, 0]))
+    np.save("fresh_inputs.npy", np.zeros((300, 8, 8)))
     known = Outcomes.load(arrays)
     fresh = known.take(np.arange(300))
     fresh.save("fresh.npz")
@@ -72,6 +73,8 @@ def test_the_examples_do_what_they_say_one_after_the_other(folder, capsys):
         *certifying,
         ["profile", *examples("PROFILE")[0][1:-1], "other_machine.json"],
         *examples("EXPLAIN", "SIMULATE"),
+        # The first, without files, trains models.
+        *examples("EXPLORE")[1:],
     ]:
         assert main(words) == 0, words
     assert {path.name for path in folder.glob("*.json")} >= {"policy.json", "service.json", "certified.json"}
