@@ -22,7 +22,8 @@ The last column says how many cores other processes kept busy meanwhile, on aver
 not what was profiled, and the two worlds differ.
 
 Then cascade alone, with and without strict deadlines, with the cores otherwise idle and with a thread of pure Python beside that
-never waits, under the interpreter's usual interval for switching threads (5 ms) and a shorter one.
+never waits, under the interpreter's usual interval for switching threads (5 ms) and a shorter one; and the same with networks that were
+traced (`torch.jit.trace`), which go from their first operation to the last without the interpreter.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ BAR_POINTS, LATE_BAR = 2.0, 0.005
 LOADS, QUICK_LOADS = (0.3, 1.0, 2.0, 3.0), (0.3, 2.0)
 STRICT_LOADS = (1.0, 2.0)
 BESIDE = {"idle": None, "busy, 5 ms": 5.0, "busy, 0.5 ms": 0.5}
+"""What is beside, with the interpreter's interval for switching threads."""
 BUDGET_MS = 50.0
 SHORTEST_MS, N_REQUESTS = 6000.0, 1500
 QUICK_MS, N_QUICK = 2000.0, 200
@@ -126,17 +128,19 @@ def cells(asked: argparse.Namespace, found: Ladder) -> list[dict[str, Any]]:
 def beside_others(asked: argparse.Namespace, found: Ladder) -> list[dict[str, Any]]:
     """Cascade with what else the interpreter does, with and without strict deadlines."""
     entries = []
-    for (beside, switch_ms), load in product(BESIDE.items(), STRICT_LOADS[: 1 if asked.quick else None]):
+    contenders = (("", found.policies[0]), (", traced", found.traced))
+    loads = STRICT_LOADS[: 1 if asked.quick else None]
+    for (beside, switch_ms), (how, served), load in product(BESIDE.items(), contenders, loads):
         workload = offered(asked, found, load)
         # A new one each time, as it learns how slow its stages are and how late its threads wake up.
-        with found.policies[0].predictor(found.images) as predictor:
+        with served.predictor(found.images) as predictor:
             for is_strict in (False, True):
                 with nullcontext() if switch_ms is None else busy_thread(switch_ms):
                     live = served_live(predictor, found.images, found.labels, workload, is_strict=is_strict)
                 entries.append(
                     {
                         "load": load,
-                        "beside": beside,
+                        "beside": beside + how,
                         "is_strict": is_strict,
                         "effective_accuracy": round(live.effective_accuracy, 4),
                         "in_time": round(live.slo_attainment, 4),

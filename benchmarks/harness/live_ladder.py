@@ -10,9 +10,11 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+import torch
 from harness.datasets import cifar10
 from harness.networks import cifar_images, resnet
 from harness.resnet_service import DEPTHS, MAX_BATCH, N_IMAGES
+from torch.nn import Module
 
 from cascade.calibration.fit import fit_policy
 from cascade.core.outcomes import Outcomes
@@ -72,12 +74,16 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """Half of the test images with their labels, the service times of the networks here and now, and the policies."""
+    """Half of the test images with their labels, the service times of the networks here and now, and the policies.
+
+    ``traced`` is cascade's policy over the same networks, each as one operation that needs the interpreter only to begin and to end.
+    """
 
     images: np.ndarray
     labels: np.ndarray
     service: ServiceTable
     policies: tuple[Served, ...]
+    traced: Served
 
 
 def ladder(data: Path, cell_ms: float, heat_ms: float) -> Ladder:
@@ -85,9 +91,13 @@ def ladder(data: Path, cell_ms: float, heat_ms: float) -> Ladder:
     images, labels = cifar_images(data)
     order = np.random.default_rng(SPLIT_SEED).permutation(len(labels))
     fit_rows, rows = np.array_split(order, 2)
-    stages = tuple([Stage(resnet(data, depth), name=f"resnet{depth}") for depth in DEPTHS])
-    service = profile(
-        stages, images[fit_rows[:N_IMAGES]], max_batch=MAX_BATCH, cell_ms=cell_ms, heat_ms=heat_ms, progress=False
+    sample = images[fit_rows[:N_IMAGES]]
+    networks = {f"resnet{depth}": resnet(data, depth) for depth in DEPTHS}
+    stages = tuple([Stage(network, name=name) for name, network in networks.items()])
+    alone = tuple([Stage(traced(network, sample), name=name) for name, network in networks.items()])
+    service, service_alone = (
+        profile(some, sample, max_batch=MAX_BATCH, cell_ms=cell_ms, heat_ms=heat_ms, progress=False)
+        for some in (stages, alone)
     )
     outcomes = cifar10(data).outcomes
     fit, served = outcomes.take(fit_rows), outcomes.take(rows)
@@ -99,7 +109,15 @@ def ladder(data: Path, cell_ms: float, heat_ms: float) -> Ladder:
         by_hand("smallest", stages, service, served, which=(0,), thresholds=()),
         by_hand("static chain", stages, service, served, which=CHAIN, thresholds=(THRESHOLD,)),
     )
-    return Ladder(images[rows], labels[rows], service, policies)
+    return Ladder(
+        images[rows], labels[rows], service, policies, of("traced", alone, policy.retime(service_alone), served)
+    )
+
+
+def traced(network: Module, sample: np.ndarray) -> Module:
+    """The network as one compiled operation."""
+    with torch.inference_mode():
+        return torch.jit.freeze(torch.jit.trace(network, torch.from_numpy(sample)))
 
 
 def by_hand(
