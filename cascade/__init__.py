@@ -70,6 +70,7 @@ if TYPE_CHECKING:
         UnknownRequest,
         WeakConfidenceWarning,
     )
+    from cascade.integrations.opentelemetry import instrument
     from cascade.integrations.prometheus import PrometheusCollector
     from cascade.predictor import Predictor
     from cascade.profiling.profile import profile
@@ -158,6 +159,7 @@ __all__ = [
     "control_similarity",
     "fit_policy",
     "frontier",
+    "instrument",
     "label_shift",
     "multi_exit",
     "neighbour_pairs",
@@ -205,6 +207,7 @@ _HOMES = {
     "control_similarity": "cascade.calibration.similarity",
     "fit_policy": "cascade.calibration.fit",
     "frontier": "cascade.calibration.frontier",
+    "instrument": "cascade.integrations.opentelemetry",
     "label_shift": "cascade.calibration.label_shift",
     "multi_exit": "cascade.stages.multi_exit",
     "neighbour_pairs": "cascade.calibration.similarity",
