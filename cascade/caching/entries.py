@@ -6,6 +6,7 @@ Knows no lock and no clock.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 from sys import getsizeof
 from types import MappingProxyType
 from typing import Any
@@ -22,10 +23,11 @@ Said = Mapping[str, Any]
 _ARRAY = np.ndarray
 NOTHING: Said = MappingProxyType({})
 
+_serials = count()
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), np.generic)
 # Bytes beside the contents: objects, what allocators round up to, and the tables of an entry's place, age and order as they grow by
 # doubling. Tests hold them against what is allocated.
-_PER_ENTRY = 864
+_PER_ENTRY = 912
 _PER_PART = 80
 _PER_ARRAY = 144
 _PER_TENSOR = 640
@@ -48,9 +50,11 @@ class Entry:
     ----------
     n_bytes : int
         What keeping it takes, its key included.
+    serial : int
+        No other entry of this process has it.
     """
 
-    __slots__ = ("born_ms", "epoch", "n_bytes", "said", "stored")
+    __slots__ = ("born_ms", "epoch", "n_bytes", "said", "serial", "stored")
 
     def __init__(self, token: Token, stored: tuple[Part, ...], said: Said, *, born_ms: float, epoch: int) -> None:
         self.stored, self.said, self.born_ms, self.epoch = stored, said, born_ms, epoch
@@ -61,6 +65,7 @@ class Entry:
         for value in said.values():
             n_bytes += value.nbytes + _PER_ARRAY if type(value) is _ARRAY else held_bytes(value)
         self.n_bytes = n_bytes
+        self.serial = next(_serials)
 
     def joined(self, token: Token, said: Said) -> Entry:
         """The same with what else was said, after what is known already, which stays; and the whole stays as old as its oldest part."""

@@ -33,12 +33,13 @@ _RUNNING, _LANDED, _FAILED = _Phase.RUNNING, _Phase.LANDED, _Phase.FAILED
 class _Flight:
     """One computation in progress, and who waits for it."""
 
-    __slots__ = ("key", "name", "phase", "said", "waiting")
+    __slots__ = ("key", "name", "phase", "said", "so_far", "waiting")
 
     def __init__(self, key: Key, name: _Name) -> None:
         self.key, self.name = key, name
         self.phase = _RUNNING
         self.said: Said = NOTHING
+        self.so_far: Callable[[], Said] = _nothing
         self.waiting: dict[int, Callable[[], object]] = {}
 
     def call_back(self, number: int, callback: Callable[[], object]) -> None:
@@ -49,7 +50,8 @@ class _Flight:
             callback()
 
     def end(self, phase: _Phase) -> None:
-        self.phase = phase
+        # What it would have told knows the leader's input.
+        self.phase, self.so_far = phase, _nothing
         while self.waiting:
             # Somebody else may have taken the last one out, or may wait on a loop that is closed by now. Whatever one of them does, the
             # others are woken.
@@ -80,21 +82,21 @@ class Lead:
         """Whether anybody waits right now."""
         return self._flight is not None and bool(self._flight.waiting)
 
-    def publish(self, said: Said) -> None:
-        """Say what is known so far, all of it: whoever has to leave before the end takes it along.
+    def tell(self, so_far: Callable[[], Said]) -> None:
+        """Let whoever has to leave before the end take along what is known by then.
 
         Parameters
         ----------
-        said : mapping
-            Changed by nobody from now on.
+        so_far : callable
+            Called by them, on their threads, while the leader goes on: all that is known, changed by nobody from then on.
         """
         if self._flight is not None:
-            self._flight.said = said
+            self._flight.so_far = so_far
 
-    def land(self, said: Said) -> None:
-        """End with what is known, and wake who waits."""
+    def land(self, ran: Said) -> None:
+        """End with what was found out, beside what is known already, and wake who waits."""
         if self._flight is not None:
-            self._flight.said = said
+            self._flight.said = {**self.said, **ran, **self.said} if self.said else ran
         self._end(_LANDED)
 
     def fail(self) -> None:
@@ -154,7 +156,7 @@ class Join:
         if flight.phase is _LANDED:
             return flight.said
         # Nobody has looked yet whether the leader's caller has changed the input meanwhile.
-        said = flight.said
+        said = flight.so_far()
         return said if said and self._flights.is_unchanged(flight.key) else NOTHING
 
     def wait(self, clock: Clock, until_ms: float) -> bool:
@@ -288,6 +290,10 @@ class Flights:
     def renew(self) -> None:
         """Start afresh in a process that was forked: none of the others' threads is here."""
         self._in_progress, self._at_work = {}, {}
+
+
+def _nothing() -> Said:
+    return NOTHING
 
 
 def _open(gate: Lock) -> None:

@@ -169,6 +169,26 @@ class KeyMaker:
             self._heads[scope.prefix, x.dtype, x.shape] = head
         return Key(token, parts if is_compared else (), None if encoded.is_fixed else x, scope, since)
 
+    def keys(self, items: Iterable[Any], scope: Scope, since: tuple[int, int]) -> list[Key | None]:
+        """The keys of the rows of one batch; None where there is none."""
+        keys: list[Key | None] = []
+        seed, heads, prefix = self._seed, self._heads if self._function is None else {}, scope.prefix
+        dtype = shape = head = None
+        for x in items:
+            if type(x) is _ARRAY:
+                if x.dtype is not dtype or x.shape != shape:
+                    dtype, shape = x.dtype, x.shape
+                    head = heads.get((prefix, dtype, shape))
+                if head is not None and x.flags.c_contiguous:
+                    keys.append(Key((_digest(x, seed), head), (x,), x, scope, since))
+                    continue
+                dtype = None
+            try:
+                keys.append(self.key(x, scope, since))
+            except CacheKeyError:
+                keys.append(None)
+        return keys
+
     def _users_key(self, x: Any, scope: Scope, since: tuple[int, int]) -> Key:
         assert self._function is not None
         try:

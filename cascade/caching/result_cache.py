@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from secrets import token_bytes
@@ -147,6 +147,14 @@ class ResultCache(Sharing):
             with self._store.lock:
                 self._store.counts.unkeyed += 1
             raise
+
+    def keys(self, items: Iterable[Any], scope: Scope) -> list[Key | None]:
+        """As `key`, of the rows of one batch; None, which is counted, where there is none."""
+        keys = self._keys.keys(items, scope, self._epochs.since(scope.tenant))
+        if n_missing := keys.count(None):
+            with self._store.lock:
+                self._store.counts.unkeyed += n_missing
+        return keys
 
     def clear(self) -> None:
         """Forget everything; what requests in progress find out is not kept for later ones."""

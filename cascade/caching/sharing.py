@@ -5,6 +5,7 @@ Decides nothing about requests. No lock is held while anything is hashed, copied
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from sys import intern
 from typing import Any
 
@@ -36,13 +37,32 @@ class Sharing:
 
     def look(self, key: Key) -> Said:
         """What is known about this input, by source; empty where nothing is. Counts as a hit or as a miss."""
+        entry = self.find(key)
+        return NOTHING if entry is None else entry.said
+
+    def find(self, key: Key) -> Entry | None:
+        """As `look`: the entry, or None."""
         entry = self._store.get(key.token, key.valid_from)
-        if entry is None:
-            return NOTHING
-        if entry.stored == key.parts:
-            return entry.said
+        if entry is None or entry.stored == key.parts:
+            return entry
         self._recount("hits", "misses")
-        return NOTHING
+        return None
+
+    @property
+    def has_neighbours(self) -> bool:
+        """Whether near duplicates are looked for."""
+        return self._similar is not None
+
+    def find_all(self, keys: Sequence[Key | None]) -> list[Entry | None]:
+        """As `find`, of the rows of one batch; nothing is found, nor counted, without a key."""
+        asked = [key for key in keys if key is not None]
+        found = iter(self._store.get_all([(key.token, key.valid_from) for key in asked]))
+        entries = [None if key is None else next(found) for key in keys]
+        for i, entry in enumerate(entries):
+            if entry is not None and entry.stored != keys[i].parts:  # type: ignore[union-attr] # it was found by its key
+                self._recount("hits", "misses")
+                entries[i] = None
+        return entries
 
     def near(self, key: Key, x: Any) -> Said:
         """What is known about the most similar input, if it is similar enough; to be asked once `look` has found nothing.
@@ -103,11 +123,10 @@ class Sharing:
         ----------
         lead : Lead
         ran : mapping from str to value
-            By source, what the stages said that ran now; what was known before keeps its age.
+            By source, what the stages said that ran now, as `private` gives it: it is kept as it is. What was known before keeps its age.
         """
-        fresh = _private(ran)
-        if self._keep(lead.key, fresh):
-            lead.land({**lead.said, **fresh, **lead.said} if lead.said else fresh)
+        if self.keep(lead.key, ran):
+            lead.land(ran)
         else:
             lead.fail()
 
@@ -125,31 +144,55 @@ class Sharing:
         bool
             False if the input was changed since the key was made: what was said may be about another one, and is not kept.
         """
-        return self._keep(key, _private(said))
+        return self.keep(key, {intern(source): private(value) for source, value in said.items()})
 
-    def _keep(self, key: Key, fresh: dict[str, Any]) -> bool:
+    def keep(self, key: Key, fresh: Said) -> bool:
+        """As `remember`, of what is private already and named by interned strings."""
+        entry = self._entry(key, fresh)
+        if entry is not None and fresh:
+            if not self._store.swap(key.token, entry, None, key.valid_from):
+                self._join(key, entry)
+            self._note_neighbour(key)
+        return entry is not None
+
+    def keep_all(self, said: Sequence[tuple[Key, Said]]) -> list[bool]:
+        """As `keep`, of the rows of one batch."""
+        entries = [self._entry(key, fresh) for key, fresh in said]
+        new = [(key, entry) for (key, fresh), entry in zip(said, entries, strict=True) if entry is not None and fresh]
+        are_put = self._store.put_all([(key.token, entry, key.valid_from) for key, entry in new])
+        for (key, entry), is_put in zip(new, are_put, strict=True):
+            if not is_put:
+                self._join(key, entry)
+            self._note_neighbour(key)
+        return [entry is not None for entry in entries]
+
+    def _entry(self, key: Key, fresh: Said) -> Entry | None:
+        """What is to be kept; None if the input has changed."""
         parts = self._keys.copied(key)
         if parts is None:
             with self._store.lock:
                 self._store.counts.declined += 1
-            return False
-        if not fresh:
-            return True
-        token, valid_from, store = key.token, key.valid_from, self._store
-        entry = Entry(token, parts, fresh, born_ms=self._clock.now_ms(), epoch=key.epoch)
-        current, grown = None, entry
-        while not store.swap(token, grown, current, valid_from):
-            current = store.peek(token, valid_from)
-            if current is None or current.stored != parts:
+            return None
+        return Entry(key.token, parts, fresh, born_ms=self._clock.now_ms(), epoch=key.epoch)
+
+    def _join(self, key: Key, entry: Entry) -> None:
+        """Keep what was said where somebody else has kept something meanwhile."""
+        token, valid_from, fresh = key.token, key.valid_from, entry.said
+        while True:
+            current = self._store.peek(token, valid_from)
+            if current is None or current.stored != entry.stored:
                 grown = entry
             elif current.epoch > key.epoch or current.said.keys() >= fresh.keys():
                 # Known already, or by somebody who asked after an invalidation that this request came before.
-                break
+                return
             else:
                 grown = current.joined(token, fresh)
-        if self._similar is not None and token in store:
+            if self._store.swap(token, grown, current, valid_from):
+                return
+
+    def _note_neighbour(self, key: Key) -> None:
+        if self._similar is not None and key.token in self._store:
             self._similar.add(key)
-        return True
 
     def count_upgrade(self) -> None:
         """A look-up that found something went on from it."""
@@ -168,7 +211,3 @@ class Sharing:
         with self._store.lock:
             setattr(counts, was, getattr(counts, was) - 1)
             setattr(counts, now, getattr(counts, now) + 1)
-
-
-def _private(said: Said) -> dict[str, Any]:
-    return {intern(source): private(value) for source, value in said.items()}

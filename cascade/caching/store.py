@@ -6,7 +6,7 @@ the user's; what was dropped is freed after it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf
 from threading import RLock
@@ -95,6 +95,21 @@ class Store:
                 self.counts.hits += 1
         return entry
 
+    def get_all(self, keys: Sequence[tuple[Token, int]]) -> list[Entry | None]:
+        """As `get`, of many tokens, each with the epoch from which on it is valid; others get through in between."""
+        now_ms = 0.0 if self.ttl_ms == inf else self._now()
+        found: list[Entry | None] = []
+        for start in range(0, len(keys), _SWEPT):
+            with self.lock:
+                for token, valid_from in keys[start : start + _SWEPT]:
+                    if self._asked is not None:
+                        self._asked.note(token)
+                    found.append(self._find(token, valid_from, now_ms) if token in self._entries else None)
+                n_missing = found[start:].count(None)
+                self.counts.misses += n_missing
+                self.counts.hits += len(found) - start - n_missing
+        return found
+
     def peek(self, token: Token, valid_from: int) -> Entry | None:
         """As `get`, without counting."""
         now_ms = 0.0 if self.ttl_ms == inf else self._now()
@@ -118,27 +133,51 @@ class Store:
 
     def swap(self, token: Token, entry: Entry, expected: Entry | None, valid_from: int) -> bool:
         """Put an entry in the place of the one that was found there; False if there is another one by now."""
-        has_ttl = self.ttl_ms != inf
-        now_ms = self._now() if has_ttl else 0.0
+        now_ms = self._now() if self.ttl_ms != inf else 0.0
         # Freed when this returns, and not under the lock.
         freed: list[Entry] = []
         with self.lock:
-            if self._is_busy or entry.n_bytes > self.max_bytes or now_ms >= entry.born_ms + self.ttl_ms:
-                self.counts.declined += 1
-                return True
-            self._is_busy = True
-            try:
-                if has_ttl:
-                    self._drop_expired(now_ms, freed)
-                current = self._entries.get(token)
-                if current is not None and not self._is_valid(current, valid_from):
-                    self._drop_invalid(token, valid_from, freed)
-                    current = None
-                if current is not expected:
-                    return False
-                self._put(token, entry, current, freed)
-            finally:
-                self._is_busy = False
+            return self._swap(token, entry, expected, valid_from, now_ms=now_ms, freed=freed)
+
+    def put_all(self, entries: Sequence[tuple[Token, Entry, int]]) -> list[bool]:
+        """As `swap`, of many entries that were not found there; others get through in between."""
+        now_ms = self._now() if self.ttl_ms != inf else 0.0
+        are_put: list[bool] = []
+        for start in range(0, len(entries), _SWEPT):
+            freed: list[Entry] = []
+            with self.lock:
+                are_put += [
+                    self._swap(token, entry, None, valid_from, now_ms=now_ms, freed=freed)
+                    for token, entry, valid_from in entries[start : start + _SWEPT]
+                ]
+        return are_put
+
+    def _swap(
+        self,
+        token: Token,
+        entry: Entry,
+        expected: Entry | None,
+        valid_from: int,
+        *,
+        now_ms: float,
+        freed: list[Entry],
+    ) -> bool:
+        if self._is_busy or entry.n_bytes > self.max_bytes or now_ms >= entry.born_ms + self.ttl_ms:
+            self.counts.declined += 1
+            return True
+        self._is_busy = True
+        try:
+            if self.ttl_ms != inf:
+                self._drop_expired(now_ms, freed)
+            current = self._entries.get(token)
+            if current is not None and not self._is_valid(current, valid_from):
+                self._drop_invalid(token, valid_from, freed)
+                current = None
+            if current is not expected:
+                return False
+            self._put(token, entry, current, freed)
+        finally:
+            self._is_busy = False
         return True
 
     def _is_valid(self, entry: Entry, valid_from: int) -> bool:

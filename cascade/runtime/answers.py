@@ -22,12 +22,18 @@ from cascade.runtime.single import Request
 class Reached(Protocol):
     """How far a request got, whichever way: a `Walk`, or a `Pending` that is over."""
 
-    evidence_set: int
-    state: FloatArray
-    confidence: float
-    path: tuple[str, ...]
-    is_degraded: bool
-    is_resumed: bool
+    @property
+    def evidence_set(self) -> int: ...  # noqa: D102 - as in `Walk`
+    @property
+    def state(self) -> FloatArray: ...  # noqa: D102
+    @property
+    def confidence(self) -> float: ...  # noqa: D102
+    @property
+    def path(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def is_degraded(self) -> bool: ...  # noqa: D102
+    @property
+    def is_resumed(self) -> bool: ...  # noqa: D102
 
 
 Postprocess = Callable[[Any], Any] | None
@@ -88,8 +94,9 @@ def prediction_of(
     *,
     wait_ms: float = 0.0,
     final: bool = True,
+    is_shared: bool = False,
 ) -> Prediction:
-    """The answer of a walk that waited ``wait_ms`` for the lane."""
+    """The answer of a walk that waited ``wait_ms`` for the lane; a shared one, or one that goes on, keeps its state to itself."""
     answer = OpenPrediction()
     if walk.evidence_set:
         # `ready.pooled` written out: a call less is a twentieth of a microsecond.
@@ -104,8 +111,7 @@ def prediction_of(
         label = ready.classes[index]
         answer.label = label if postprocess is None else postprocess(label)
         answer.status = _DEGRADED if walk.is_degraded else _ANSWERED
-    # A refined answer must not change when the walk goes on.
-    answer.probs = probs if final else probs.copy()
+    answer.probs = probs.copy() if is_shared else probs
     answer.confidence, answer.path, answer.queue_wait_ms = confidence, walk.path, wait_ms
     answer.from_cache, answer.final, answer.id = walk.is_resumed, final, request.id
     start_ms, deadline_ms, end_ms = request.start_ms, request.deadline_ms, now()

@@ -5,9 +5,10 @@ Asks the cache; runs no stage and makes no answer.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from cascade.caching.entries import NOTHING, Said
+from cascade.caching.entries import NOTHING, Entry, Said
 from cascade.caching.flight import Lead
 from cascade.caching.keys import Key
 from cascade.caching.sharing import Sharing
@@ -25,6 +26,10 @@ class CacheUse:
     key : Key
     x : object
         The input.
+    entry : Entry or None
+        What the cache has found for it.
+    start : Start or None
+        Where that lets it begin.
 
     Attributes
     ----------
@@ -38,11 +43,13 @@ class CacheUse:
 
     __slots__ = ("_cache", "_found", "_known", "_reached", "has_joined", "key", "lead", "memory", "start", "x")
 
-    def __init__(self, cache: Sharing, memory: Memory, key: Key, x: Any) -> None:
+    def __init__(
+        self, cache: Sharing, memory: Memory, key: Key, x: Any, *, entry: Entry | None, start: Start | None
+    ) -> None:
         self._cache, self.memory, self.key, self.x = cache, memory, key, x
-        self._known: Said = cache.look(key)
-        self.start = memory.start(self._known) if self._known else None
-        self._found = bool(self._known)
+        self._known: Said = NOTHING if entry is None else entry.said
+        self.start = start
+        self._found = entry is not None
         self._reached: Resumable | None = None
         self.lead: Lead | None = None
         self.has_joined = False
@@ -74,7 +81,8 @@ class CacheUse:
         if self.start is not None:
             reached.resume(self.start)
         if self.lead is not None:
-            reached.heard = self._publish
+            since = 0 if self.start is None else self.start.evidence_set
+            self.lead.tell(partial(self._so_far, reached, self.memory, since))
 
     def follow(self, memory: Memory, reached: Resumable) -> None:
         """Begin anew under another policy; before anything has run."""
@@ -83,10 +91,11 @@ class CacheUse:
         self.go_on()
         self.begin(reached)
 
-    def _publish(self, reached: Resumable) -> None:
-        """Whoever waits and has to leave takes along what is known so far."""
-        if self.lead is not None:
-            self.lead.publish({**self._known, **self._ran(reached, has_ended=False)})
+    def _so_far(self, reached: Resumable, memory: Memory, since: int) -> Said:
+        """What whoever waits and has to leave takes along; asked on their thread."""
+        ran = memory.ran(reached, since, has_ended=False)
+        # Where the request has begun anew under another policy meanwhile, what was read may be of both.
+        return {**self._known, **ran} if ran and reached.ready is memory.ready else self._known
 
     def answered(self) -> None:
         """The answer rests on what was known, and nothing has run."""
@@ -101,22 +110,29 @@ class CacheUse:
     def end(self) -> None:
         """Keep what stages have said, and wake who waits; once."""
         reached, self._reached = self._reached, None
-        self.end_with({} if reached is None else self._ran(reached, has_ended=True))
-
-    def end_with(self, ran: dict[str, Any]) -> None:
-        """The same, where somebody else knows what stages have said, by source."""
-        lead, self.lead = self.lead, None
+        since = 0 if self.start is None else self.start.evidence_set
         try:
+            ran = {} if reached is None else self.memory.ran(reached, since, has_ended=True)
             if ran and self._found:
                 self._cache.count_upgrade()
-            if lead is None:
+            if self.lead is None:
                 if ran:
-                    self._cache.remember(self.key, ran)
-            elif ran or lead.said:
-                self._cache.settle(lead, ran)
+                    self._cache.keep(self.key, ran)
+            elif ran or self.lead.said:
+                self._cache.settle(self.lead, ran)
         finally:
-            if lead is not None:
-                lead.fail()
+            self._leave()
 
-    def _ran(self, reached: Resumable, *, has_ended: bool) -> dict[str, Any]:
-        return self.memory.ran(reached, 0 if self.start is None else self.start.evidence_set, has_ended=has_ended)
+    def end_with(self, ran: dict[str, Any], *, is_kept: bool) -> None:
+        """The same, where the cache has been handed what stages have said, by source, and keeps it or not."""
+        if ran and self._found:
+            self._cache.count_upgrade()
+        if self.lead is not None and ran and is_kept:
+            self.lead.land(ran)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Nobody waits any more: they were woken, or one of them has to lead."""
+        lead, self.lead = self.lead, None
+        if lead is not None:
+            lead.fail()

@@ -19,14 +19,13 @@ from cascade.core.rows import n_rows
 from cascade.runtime.cache_use import CacheUse
 from cascade.runtime.memory import Memory, Start
 from cascade.runtime.row_states import KnownRows, Rows, stages_of
-from cascade.runtime.walk import Walk
 
 
 class RowSource(Protocol):
     """Who runs rows, and says what is enough."""
 
-    def enough(self, use: CacheUse) -> Walk | None:
-        """A walk that stops where it starts; None if a stage is to run."""
+    def enough(self, use: CacheUse) -> Start | None:
+        """What the answer rests on; None if a stage is to run."""
         ...
 
     def run(self, places: IntArray, known: KnownRows) -> Rows:
@@ -62,8 +61,10 @@ class CachedBatch:
         items: Sequence[Any],
     ) -> None:
         self._cache, self._memory, self._source, self._ready = cache, memory, source, memory.ready
+        entries = cache.find_all(keys)
         self._uses = [
-            None if key is None else CacheUse(cache, memory, key, x) for key, x in zip(keys, items, strict=True)
+            None if key is None else CacheUse(cache, memory, key, x, entry=entry, start=start)
+            for key, x, entry, start in zip(keys, items, entries, memory.starts(entries), strict=True)
         ]
         self._rows = Rows.fresh(len(keys), self._ready.prior)
 
@@ -99,26 +100,25 @@ class CachedBatch:
     def _turn(self, i: int) -> Join | bool:
         """Whom a row waits for; True if it is to be run, False if it is known."""
         use = self._use(i)
-        walk = self._source.enough(use)
-        if walk is None:
-            turn = self._cache.enter(use.key)
+        stopped = self._source.enough(use)
+        if stopped is None:
+            turn = self._cache.enter(use.key, runs_here=False)
             if isinstance(turn, Join):
                 return turn
             use.lead = turn
-            if not use.learn(turn.said) or (walk := self._source.enough(use)) is None:
+            if not use.learn(turn.said) or (stopped := self._source.enough(use)) is None:
                 return True
-        self._note(i, walk)
+        self._note(i, stopped)
         use.answered()
         return False
 
-    def _note(self, i: int, walk: Walk) -> None:
+    def _note(self, i: int, stopped: Start) -> None:
         """A row is answered from what is known."""
         rows, ready = self._rows, self._ready
-        index, probs = ready.pooled(walk.state)
-        rows.label_index[i], rows.probs[i], rows.confidence[i] = index, probs, walk.confidence
-        rows.degraded[i], rows.resumed[i] = walk.is_degraded, True
-        for name in walk.path:
-            j = ready.names.index(name)
+        rows.label_index[i], rows.probs[i] = ready.pooled(stopped.state)
+        rows.confidence[i] = stopped.confidence
+        rows.degraded[i], rows.resumed[i] = stopped.is_degraded, True
+        for j in stopped.rows:
             rows.last_stage[i] = j
             rows.trace[i] = rows.trace[i] * (len(ready.names) + 1) + j + 1
 
@@ -137,6 +137,7 @@ class CachedBatch:
         paths: dict[int, tuple[int, ...]] = {}
 
         def heard(rows: IntArray, features: Any, traces: IntArray) -> None:
+            ended = []
             for row, said, trace in zip(rows.tolist(), features, traces.tolist(), strict=True):
                 use = self._uses[places[row]]
                 if use is None:
@@ -144,7 +145,10 @@ class CachedBatch:
                 path = paths.get(trace)
                 if path is None:
                     path = paths[trace] = stages_of(trace, len(self._ready.stages))
-                use.end_with(self._memory.ran_in_batch(said, path, _set_of(starts[row])))
+                ended.append((use, self._memory.ran_in_batch(said, path, _set_of(starts[row]))))
+            kept = self._cache.keep_all([(use.key, ran) for use, ran in ended])
+            for (use, ran), is_kept in zip(ended, kept, strict=True):
+                use.end_with(ran, is_kept=is_kept)
 
         self._rows.put(at, self._source.run(at, KnownRows(starts, heard)))
 

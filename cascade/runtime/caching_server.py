@@ -9,7 +9,6 @@ from typing import Any
 
 from cascade.caching.flight import Join, Lead
 from cascade.core.records import Prediction
-from cascade.runtime.cache_use import CacheUse
 from cascade.runtime.cached_serving import CachedServer
 from cascade.runtime.errands import Errand, WaitingRoom
 from cascade.runtime.receivers import LaneFuture, LoopReceiver, deliver
@@ -31,24 +30,22 @@ class CachingServer(CachedServer):
     def future(self, x: Any, request: Request, priority: str, *, is_strict: bool) -> LaneFuture:
         """As `Server.future`."""
         self._check(priority)
-        key = self._key(x, request)
-        if key is None:
+        use = self._use(x, request)
+        if use is None:
             return super().future(x, request, priority, is_strict=is_strict)
         future = LaneFuture(self)
-        use = CacheUse(self._cache, self.memory, key, x)
         self._go(Errand(self, use, request, priority, is_strict=is_strict, receiver=future))
         return future
 
     async def on_loop(self, x: Any, request: Request, priority: str, *, is_strict: bool) -> Prediction:
         """As `Server.on_loop`."""
         self._check(priority)
-        key = self._key(x, request)
-        if key is None:
+        use = self._use(x, request)
+        if use is None:
             return await super().on_loop(x, request, priority, is_strict=is_strict)
         # Whoever awaits has loaded it, and nobody else pays for it.
         from asyncio import get_running_loop
 
-        use = CacheUse(self._cache, self.memory, key, x)
         answer = self._known(use, request, is_strict=is_strict)
         if answer is not None:
             return answer
@@ -81,8 +78,8 @@ class CachingServer(CachedServer):
         if isinstance(pending, Errand):
             if pending.error is not None:
                 raise pending.error
-            assert pending.walk is not None
-            return self._told(pending.walk, pending.use, pending.request, is_strict=pending.is_strict)
+            assert pending.stopped is not None
+            return self.told(pending.stopped, pending.use, pending.request, is_strict=pending.is_strict)
         try:
             return super().settle(pending)
         finally:
@@ -98,16 +95,16 @@ class CachingServer(CachedServer):
         """Answer an errand from what is known, begin it, or let it wait for somebody else; never waits itself."""
         use, request = errand.use, errand.request
         while True:
-            errand.walk = self.enough(use, request)
-            if errand.walk is not None:
+            errand.stopped = self.enough(use, request)
+            if errand.stopped is not None:
                 deliver([errand])
                 return
             turn = self._cache.enter(use.key, runs_here=False)
             if isinstance(turn, Lead):
                 use.lead = turn
                 if use.learn(turn.said):
-                    errand.walk = self.enough(use, request)
-                    if errand.walk is not None:
+                    errand.stopped = self.enough(use, request)
+                    if errand.stopped is not None:
                         deliver([errand])
                         return
                 break

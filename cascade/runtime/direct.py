@@ -227,7 +227,9 @@ class DirectServer(ABC):
     def _improvements(self, batch: Any, request: Request, use: CacheUse | None = None) -> Iterator[Prediction]:
         ready = self.ready
         for walk, is_last in improving_walk(ready, self._engine, batch, request, use):
-            answer = prediction_of(walk, ready, request, self._postprocess, self._now, final=is_last)
+            answer = prediction_of(
+                walk, ready, request, self._postprocess, self._now, final=is_last, is_shared=not is_last
+            )
             if is_last:
                 with self._counters.lock:
                     self._counters.count_answer(answer, request.priority)

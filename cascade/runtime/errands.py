@@ -17,9 +17,9 @@ from typing import Any
 from cascade.caching.flight import Join
 from cascade.clock import Clock
 from cascade.runtime.cache_use import CacheUse
+from cascade.runtime.memory import Start
 from cascade.runtime.receivers import LaneFuture, LoopReceiver
 from cascade.runtime.single import Request
-from cascade.runtime.walk import Walk
 
 INFINITE = float("inf")
 
@@ -39,15 +39,15 @@ class Errand:
 
     Attributes
     ----------
-    walk : Walk or None
-        One that stops where it starts, once what is known is enough.
+    stopped : Start or None
+        What the answer rests on, once what is known is enough.
     error : BaseException or None
         Why there is no answer.
     wait : Wait or None
         Its latest place in a waiting room.
     """
 
-    __slots__ = ("error", "is_strict", "owner", "priority", "receiver", "request", "use", "wait", "walk")
+    __slots__ = ("error", "is_strict", "owner", "priority", "receiver", "request", "stopped", "use", "wait")
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Errand:
     ) -> None:
         self.owner, self.use, self.request, self.priority = owner, use, request, priority
         self.is_strict, self.receiver = is_strict, receiver
-        self.walk: Walk | None = None
+        self.stopped: Start | None = None
         self.error: BaseException | None = None
         self.wait: Wait | None = None
 

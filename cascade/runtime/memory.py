@@ -5,20 +5,27 @@ Knows how evidence is encoded under one policy; no lock, no clock, no cache.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from sys import intern
 from typing import Any, Protocol
 
-from cascade.caching.entries import Said, can_be_held, copied
+import numpy as np
+
+from cascade.caching.entries import Entry, Said, can_be_held, copied, private
 from cascade.core.outcomes import FeatureArray
 from cascade.core.recording import predecessors
 from cascade.core.records import FloatArray
+from cascade.core.table import Lookup
 from cascade.runtime.ready import ReadyPolicy
 
+_MOST_STARTS, _START_BYTES = 1024, 1 << 20
+"""Entries of which it is remembered how they are read, and what that may take."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True, eq=False)
 class Start:
-    """Evidence that a request begins with.
+    """Evidence that a request begins with; where it is enough, read like a `Walk` that is over.
 
     Attributes
     ----------
@@ -28,23 +35,49 @@ class Start:
         Their names.
     rows : dict
         By stage, what it said.
+    confidence : float
+        Under the policy of the `Memory` that made it.
+    state : ndarray
+        The evidence, as the policy's reader keeps it; shared by all requests that begin so, who copy it.
     carries : dict
         By stage, what the exit after it continues from, for a batch of this one item.
+    is_degraded : bool
+        Whether a request that stops here was planned to go on.
+    final_under : Lookup or None
+        Decisions under which a request stops here, however much time it has; noted by who has looked.
+
+    Notes
+    -----
+    Nobody changes anything else; freezing it would cost every request half a microsecond.
     """
 
     evidence_set: int
     path: tuple[str, ...]
     rows: dict[int, FeatureArray]
+    confidence: float
+    state: FloatArray
     carries: dict[int, Any]
+    is_degraded: bool = False
+    final_under: Lookup | None = None
+
+    @property
+    def is_resumed(self) -> bool:
+        """True: it is from an earlier request."""
+        return True
+
+    @property
+    def is_certified(self) -> bool:
+        """False: what is proved is about paths from their beginning."""
+        return False
 
 
 class Resumable(Protocol):
     """One request, whichever way it is answered."""
 
+    ready: ReadyPolicy
     evidence_set: int
     path: tuple[str, ...]
     state: FloatArray
-    heard: Callable[[Any], None] | None
 
     def resume(self, start: Start) -> None:
         """Begin with what is known; before anything has run."""
@@ -76,7 +109,7 @@ class Memory:
         self.ready = ready
         encodings = [ready.reader.encoding(j) for j in range(len(ready.stages))]
         self._sources = [
-            f"{stage.fingerprint} {encoding}" for stage, encoding in zip(ready.stages, encodings, strict=True)
+            intern(f"{stage.fingerprint} {encoding}") for stage, encoding in zip(ready.stages, encodings, strict=True)
         ]
         self._places = {source: j for j, source in enumerate(self._sources)}
         self._by_name = {name: j for j, name in enumerate(ready.names)}
@@ -86,25 +119,55 @@ class Memory:
         self._is_linked = any(before >= 0 for before in self._before)
         # What is on a device stays there no longer than its request.
         self._kept_carries = {
-            j: f"carry of {self._sources[j]}"
+            j: intern(f"carry of {self._sources[j]}")
             for j, stage in enumerate(ready.stages)
             if j in self._before and stage.device == "cpu"
         }
+        # By serial number, so that nothing is kept alive that the cache has dropped but the rows in here.
+        self._starts: dict[int, Start | None] = {}
+        self._most_starts = min(_MOST_STARTS, max(_START_BYTES // (2 * ready.new_state().nbytes), 1))
+
+    def start_of(self, entry: Entry) -> Start | None:
+        """As `start`, of what an entry says; read once for requests that come soon after one another."""
+        try:
+            return self._starts[entry.serial]
+        except KeyError:
+            pass
+        if len(self._starts) >= self._most_starts:
+            self._starts.clear()
+        start = self._starts[entry.serial] = self.start(entry.said)
+        return start
 
     def start(self, said: Said) -> Start | None:
         """Where a request about this input starts; None if nothing that was said is of use."""
-        places, evidence_set = self._places, 0
-        path: tuple[str, ...] = ()
-        rows: dict[int, FeatureArray] = {}
-        for source, row in said.items():
-            j = places.get(source)
-            if j is not None:
-                evidence_set |= 1 << j
-                path += self._steps[j]
-                rows[j] = row
-        if self._is_linked:
-            return self._reachable(rows)
-        return Start(evidence_set, path, rows, {}) if evidence_set else None
+        return self._start_from(self._rows(said), {})
+
+    def starts(self, entries: Sequence[Entry | None]) -> list[Start | None]:
+        """As `start`, of what each of many entries says."""
+        starts: list[Start | None] = [None] * len(entries)
+        alike: dict[tuple[int, ...], list[tuple[int, dict[int, FeatureArray]]]] = {}
+        for i, entry in enumerate(entries):
+            if entry is not None and (rows := self._rows(entry.said)):
+                alike.setdefault(tuple(rows), []).append((i, rows))
+        for path, members in alike.items():
+            names, evidence_set = tuple([self.ready.names[j] for j in path]), sum(1 << j for j in path)
+            pooled, confidence = self._pooled([rows for _, rows in members], path, evidence_set)
+            for (i, rows), state, trust in zip(members, pooled, confidence, strict=True):
+                starts[i] = Start(evidence_set, names, rows, trust, state, {})
+        return starts
+
+    def _pooled(
+        self, said: Sequence[dict[int, FeatureArray]], path: tuple[int, ...], evidence_set: int
+    ) -> tuple[FloatArray, list[float]]:
+        """The evidence about many items of which the same stages have spoken, shape (n, size), and their confidences."""
+        ready, evidence = self.ready, self.ready.policy.evidence
+        assert evidence is not None
+        features = ready.reader.new_features(len(said))
+        for j in path:
+            features[:, j] = [rows[j] for rows in said]
+        probs, confidence = evidence.pool(features, evidence_set)
+        pooled = np.concatenate([features.reshape(len(said), -1), probs, probs.argmax(axis=1)[:, None]], axis=1)
+        return pooled, confidence.tolist()
 
     def going_on(self, start: Start, said: Said) -> Start | None:
         """The start of a request for which another stage is to run, with what exits continue from.
@@ -121,13 +184,14 @@ class Memory:
             if before in rows and j not in rows and carries.get(before) is None:
                 del rows[before]
         left = self._reachable(rows)
-        if left is None:
-            return None
-        wanted = {before for j, before in enumerate(self._before) if before in left.rows and j not in left.rows}
-        return Start(left.evidence_set, left.path, left.rows, {j: copied(carries[j]) for j in wanted})
+        wanted = {before for j, before in enumerate(self._before) if before in left and j not in left}
+        return self._start_from(left, {j: copied(carries[j]) for j in wanted})
 
     def ran(self, reached: Resumable, since: int, *, has_ended: bool) -> dict[str, Any]:
-        """By source, what the stages said that have spoken since the set ``since``; carries once no stage can write into them."""
+        """By source, what the stages said that have spoken since the set ``since``; carries once no stage can write into them.
+
+        May be asked while the request goes on, on another thread: what a stage has said stands still once its set counts it.
+        """
         fresh, state, sources = reached.evidence_set & ~since, reached.state, self._sources
         said: dict[str, Any] = {}
         for name in reached.path:
@@ -135,19 +199,35 @@ class Memory:
             if fresh >> j & 1:
                 said[sources[j]] = self._row(state, j)
                 if has_ended and j in self._kept_carries and can_be_held(carry := reached.carry_of(j)):
-                    said[self._kept_carries[j]] = carry
+                    said[self._kept_carries[j]] = private(carry)
         return said
 
     def ran_in_batch(self, features: FeatureArray, path: Sequence[int], since: int) -> dict[str, Any]:
         """The same of one row of a batch, shape (K, d), by the stages of its path."""
-        return {self._sources[j]: features[j] for j in path if not since >> j & 1}
+        return {self._sources[j]: features[j].copy() for j in path if not since >> j & 1}
 
-    def _reachable(self, rows: dict[int, FeatureArray]) -> Start | None:
-        """Without exits whose predecessors have not spoken."""
-        kept: dict[int, FeatureArray] = {}
+    def _rows(self, said: Said) -> dict[int, FeatureArray]:
+        """What was said that is of use, by stage, in the order in which it was."""
+        places = self._places
+        rows = {places[source]: row for source, row in said.items() if source in places}
+        return self._reachable(rows) if self._is_linked else rows
+
+    def _start_from(self, rows: dict[int, FeatureArray], carries: dict[int, Any]) -> Start | None:
+        if not rows:
+            return None
+        evidence_set = 0
+        path: tuple[str, ...] = ()
+        for j in rows:
+            evidence_set |= 1 << j
+            path += self._steps[j]
+        state = self.ready.new_state()
+        confidence = self.ready.reader.resume(state, rows, evidence_set)
+        return Start(evidence_set, path, rows, confidence, state, carries)
+
+    def _reachable(self, rows: dict[int, FeatureArray]) -> dict[int, FeatureArray]:
+        """Without exits whose predecessors have not spoken; in the order in which they came."""
+        kept: set[int] = set()
         for j in sorted(rows):
             if self._before[j] < 0 or self._before[j] in kept:
-                kept[j] = rows[j]
-        evidence_set = sum(1 << j for j in kept)
-        path = tuple([name for j in rows if j in kept for name in self._steps[j]])
-        return Start(evidence_set, path, kept, {}) if evidence_set else None
+                kept.add(j)
+        return {j: row for j, row in rows.items() if j in kept}

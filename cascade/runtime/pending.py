@@ -5,7 +5,6 @@ Reads no clock. What changes it is said at each method: most hold the engine's l
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Protocol
@@ -117,7 +116,7 @@ class Pending:
         Whether it is answered by ``due_ms`` whatever runs, and whether it was.
     use : CacheUse or None
         Its dealings with a cache; set by who queues it.
-    evidence_set, state, confidence, path, is_degraded, is_resumed, heard
+    evidence_set, state, confidence, path, is_degraded, is_resumed
         As in `Walk`; changed by `commit` only once it is queued.
     started_ms, stopped_ms : float
         Instants of the first run, NaN before it, and of the outcome.
@@ -139,7 +138,6 @@ class Pending:
         "due_ms",
         "evidence_set",
         "fault",
-        "heard",
         "is_degraded",
         "is_resumed",
         "is_strict",
@@ -164,7 +162,6 @@ class Pending:
         self.receiver: Receiver = receiver
         self.owner: Any = None
         self.use: CacheUse | None = None
-        self.heard: Callable[[Any], None] | None = None
         self.is_strict = self.was_due = self.is_degraded = False
         self.evidence_set, self.confidence = 0, 0.0
         self.started_ms, self.stopped_ms = -inf, 0.0
@@ -184,8 +181,9 @@ class Pending:
 
     def resume(self, start: Start) -> None:
         """Begin with what is known; before it is queued."""
-        self.evidence_set, self.path, self.is_resumed = start.evidence_set, start.path, True
-        self.confidence = self.ready.reader.resume(self.state, start.rows, start.evidence_set)
+        self.state, self.confidence, self.path, self.is_resumed = start.state.copy(), start.confidence, start.path, True
+        # Whoever looks from another thread reads the state of these stages.
+        self.evidence_set = start.evidence_set
         self.carries = {j: (carry, 0) for j, carry in start.carries.items()} or None
         self._is_within = False
 
@@ -235,8 +233,6 @@ class Pending:
         self.evidence_set |= 1 << j
         self.path += self.ready.steps[j]
         self._least_ms -= self.ready.upper_ms[j]
-        if self.heard is not None:
-            self.heard(self)
 
     def keep_carry(self, j: int, carry: Any, row: int) -> None:
         """What the exit after stage j continues from: a row of a carry."""

@@ -5,7 +5,6 @@ Reads no clock: the caller says how much time is left. Failed stages are left ou
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from cascade.core.table import STOP_BYTE, Lookup
@@ -46,8 +45,6 @@ class Walk:
         True once less was run than was planned.
     is_resumed : bool
         Whether it began with evidence from an earlier request.
-    heard : callable or None
-        Told of the walk after every stage that has answered.
     batch : batch of one item
         None as long as nothing is to run.
     """
@@ -61,7 +58,6 @@ class Walk:
         "batch",
         "confidence",
         "evidence_set",
-        "heard",
         "is_degraded",
         "is_resumed",
         "path",
@@ -84,7 +80,6 @@ class Walk:
         self.path: tuple[str, ...] = ()
         self.is_degraded = self.is_resumed = False
         self.stopped_ms = 0.0
-        self.heard: Callable[[Any], None] | None = None
 
     @property
     def is_certified(self) -> bool:
@@ -132,14 +127,13 @@ class Walk:
         self.evidence_set = after
         self.path += ready.steps[j]
         self._planned_left_ms -= ready.mean_ms[j]
-        if self.heard is not None:
-            self.heard(self)
         return True
 
     def resume(self, start: Start) -> None:
         """Begin with what is known, or with more of it; before anything has run."""
-        self.evidence_set, self.path, self.is_resumed = start.evidence_set, start.path, True
-        self.confidence = self.ready.reader.resume(self.state, start.rows, start.evidence_set)
+        self.state, self.confidence, self.path, self.is_resumed = start.state.copy(), start.confidence, start.path, True
+        # Whoever looks from another thread reads the state of these stages.
+        self.evidence_set = start.evidence_set
         self._carries = start.carries or None
 
     def carry_of(self, j: int) -> Any:

@@ -76,7 +76,7 @@ def test_one_that_waits_leaves_at_its_own_deadline_with_what_is_there():
     thread.start()
     while not lead.has_joiners:
         pass
-    lead.publish({"small": 1})
+    lead.tell(lambda: {"small": 1})
     while thread.is_alive():
         clock.wait(5.0)
         thread.join(0.01)
@@ -271,7 +271,7 @@ def test_what_was_said_about_an_input_that_changed_meanwhile_is_not_taken(wrap):
     all_of, x = flights(), np.zeros(3)
     lead = all_of.enter(key(wrap(x)), runs_here=False)
     join = all_of.enter(key(wrap(x.copy())), runs_here=False)
-    lead.publish({"small": 1})
+    lead.tell(lambda: {"small": 1})
     assert join.said == {"small": 1}
     x[0] = 1
     assert join.said == {}

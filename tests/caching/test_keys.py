@@ -200,3 +200,35 @@ def test_copies_of_small_arrays_of_integers_are_their_bytes(x):
 def test_bytes_are_not_copied():
     text = b"a question"
     assert private_parts((text,))[0] is text
+
+
+def test_the_keys_of_rows_are_those_of_the_rows_alone():
+    rows = [
+        *np.arange(6.0, dtype="f4").reshape(3, 2),
+        np.arange(2),
+        np.arange(4.0)[::2],
+        "a",
+        [1, 2],
+        np.ones((2, 2)),
+        np.arange(2),
+    ]
+    scope = scope_of("", "")
+    for prepare in (lambda maker: None, lambda maker: [maker.key(row, scope, (0, 0)) for row in rows]):
+        maker = KeyMaker(bytes(SEED_BYTES), 1 << 20, "copy", None)
+        # Whether dtypes and shapes have been met before.
+        prepare(maker)
+        keys = maker.keys(rows, scope, (3, 1))
+        for row, key in zip(rows, keys, strict=True):
+            assert key.is_same(maker.key(row, scope, (3, 1)))
+            assert (key.epoch, key.valid_from) == (3, 1)
+            assert maker.is_unchanged(key)
+
+
+def test_rows_without_a_key_have_none():
+    maker = KeyMaker(bytes(SEED_BYTES), 1 << 20, "copy", None)
+    keys = maker.keys([object(), np.arange(2), np.array([None])], scope_of("", ""), (0, 0))
+    assert [key is None for key in keys] == [True, False, True]
+    by_user = KeyMaker(bytes(SEED_BYTES), 1 << 20, "copy", lambda x: int(x[0]) // 10)
+    first, second, third = by_user.keys([np.array([11]), np.array([12]), np.array([21])], scope_of("", ""), (0, 0))
+    assert first.is_same(second)
+    assert not first.is_same(third)

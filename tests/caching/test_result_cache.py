@@ -339,3 +339,42 @@ def test_in_an_hour_nothing_old_nothing_void_and_nothing_of_another_input_or_ten
         assert stats.bytes <= max_bytes
         assert stats.lookups == n_asked
         assert stats.stored == stats.evictions + stats.expired + stats.invalidated + stats.entries
+
+
+def test_the_rows_of_a_batch_are_looked_up_and_kept_as_one_by_one():
+    clock = VirtualClock()
+    cache, rows = ResultCache(clock=clock, ttl_ms=100.0), np.arange(3000.0, dtype="f4").reshape(1500, 2)
+    scope = cache.scope()
+    keys = cache.keys([*rows[:1000], object()], scope)
+    assert cache.find_all(keys) == [None] * 1001
+    assert (cache.stats().misses, cache.stats().unkeyed) == (1000, 1)
+    assert cache.keep_all([(key, {"small": i}) for i, key in enumerate(keys[:-1])]) == [True] * 1000
+    found = cache.find_all(cache.keys(rows, scope))
+    assert [entry.said["small"] for entry in found[:1000]] == [*range(1000)]
+    assert found[1000:] == [None] * 500
+    assert known(cache, rows[7]) == {"small": 7}
+    stats = cache.stats()
+    assert (stats.hits, stats.misses, stats.stored, stats.entries) == (1001, 1500, 1000, 1000)
+    clock.wait(100.0)
+    assert cache.find_all(cache.keys(rows[:3], scope)) == [None] * 3
+
+
+def test_rows_that_changed_or_were_kept_meanwhile_are_told_apart():
+    cache = ResultCache()
+    batch = np.arange(6.0, dtype="f4").reshape(3, 2)
+    keys = cache.keys([*batch], cache.scope())
+    cache.remember(cache.key(batch[1].copy()), {"small": 1})
+    batch[2] = 9.0
+    assert cache.keep_all([(keys[0], {"big": 0}), (keys[1], {"big": 1}), (keys[2], {"big": 2})]) == [True, True, False]
+    assert known(cache, np.array([2.0, 3.0], "f4")) == {"small": 1, "big": 1}
+    assert known(cache, np.array([4.0, 5.0], "f4")) == {}
+    assert (cache.stats().entries, cache.stats().declined) == (2, 1)
+
+
+def test_a_batch_stays_within_the_bound():
+    cache = ResultCache(20_000)
+    keys = cache.keys([*np.arange(2000.0).reshape(1000, 2)], cache.scope())
+    cache.keep_all([(key, {"small": i}) for i, key in enumerate(keys)])
+    stats = cache.stats()
+    assert 0 < stats.bytes <= 20_000
+    assert stats.stored == stats.evictions + stats.entries == 1000

@@ -6,12 +6,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from cascade.caching.entries import Entry
 from cascade.calibration.fit import fit_policy
 from cascade.core.outcomes import Outcomes
 from cascade.core.policy import Policy
 from cascade.core.service import ServiceTable
 from cascade.runtime.memory import Memory
 from cascade.runtime.ready import ReadyPolicy
+from cascade.runtime.walk import Walk
 from cascade.testing.fakes import FakeExit, FakeStage
 
 NAMES = ("first", "second", "third")
@@ -128,3 +130,50 @@ def test_what_is_on_a_device_or_cannot_be_copied_is_not_carried_over():
     assert len(on_device.ran(reached(on_device, ("first",), {0: np.array([7])}), 0, has_ended=True)) == 1
     memory = memory_of(linked=True)
     assert len(memory.ran(reached(memory, ("first",), {0: object()}), 0, has_ended=True)) == 1
+
+
+def entry_of(said):
+    return Entry((b"digest", b"head"), (), said, born_ms=0.0, epoch=0)
+
+
+@pytest.mark.parametrize("keywords", [{}, {"linked": True}, {"chain": True}])
+def test_many_entries_are_read_as_one_by_one(keywords):
+    memory = memory_of(**keywords)
+    paths = [("third",), ("first", "second"), ("second", "first"), NAMES, (), ("first",), ("third", "first")]
+    entries = [entry_of(memory.ran(reached(memory, path), 0, has_ended=True)) for path in paths]
+    for one, many in zip([memory.start(entry.said) for entry in entries], memory.starts(entries), strict=True):
+        if one is None:
+            assert many is None
+            continue
+        assert (many.evidence_set, many.path, [*many.rows]) == (one.evidence_set, one.path, [*one.rows])
+        assert many.confidence == pytest.approx(one.confidence, abs=1e-9)
+        np.testing.assert_allclose(many.state[memory.ready.pooled_part], one.state[memory.ready.pooled_part], atol=1e-9)
+        assert many.state[-1] == one.state[-1]
+    assert memory.starts([None, entry_of({})]) == [None, None]
+
+
+def test_an_entry_is_read_once_for_requests_that_come_soon_after_one_another():
+    memory = memory_of()
+    entry = entry_of(memory.ran(reached(memory, NAMES), 0, has_ended=True))
+    start = memory.start_of(entry)
+    assert memory.start_of(entry) is start
+    # Another entry of the same input, as where one has grown.
+    assert memory.start_of(entry_of(entry.said)) is not start
+
+
+def test_what_is_remembered_of_entries_is_bounded():
+    memory = memory_of()
+    entries = [entry_of(memory.ran(reached(memory, NAMES), 0, has_ended=True)) for _ in range(3000)]
+    for entry in entries:
+        assert memory.start_of(entry).path == NAMES
+        assert len(memory._starts) <= 1024
+
+
+def test_the_evidence_of_a_start_is_not_written_into():
+    memory = memory_of()
+    start = memory.start(memory.ran(reached(memory, ("first",)), 0, has_ended=True))
+    before = start.state.copy()
+    walk = Walk(memory.ready, np.array([0]), 100.0)
+    walk.resume(start)
+    walk.state[:] = 9.0
+    np.testing.assert_array_equal(start.state, before)
