@@ -10,6 +10,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```)?", re.DOTALL)
+PAGES = [
+    str(path.relative_to(ROOT))
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md")))
+    if BLOCK.search(path.read_text(encoding="utf-8"))
+]
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -21,23 +26,7 @@ def _usual_switch_interval():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "page",
-    [
-        "README.md",
-        "docs/tutorial.md",
-        "docs/how-to-fastapi.md",
-        "docs/how-to-cache.md",
-        "docs/how-to-explore.md",
-        "docs/how-to-frontier.md",
-        "docs/how-to-observe.md",
-        "docs/how-to-simulate.md",
-        "docs/how-to-sklearn.md",
-        "docs/how-to-threads.md",
-        "docs/overload.md",
-        "docs/risk-control.md",
-    ],
-)
+@pytest.mark.parametrize("page", PAGES)
 def test_code_blocks_run_as_typed(page, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
