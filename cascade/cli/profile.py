@@ -80,9 +80,20 @@ def load_inputs(path: Path) -> np.ndarray[Any, Any]:
         If the file cannot be read as one array without objects.
     """
     try:
-        inputs = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise DataError(f"expected an npy file of one array without objects at {path}: {error}") from error
+        # Opened here, for numpy leaves a file open that is no archive after all.
+        with path.open("rb") as file:
+            inputs = np.load(file, allow_pickle=False)
+    except OSError as error:
+        raise DataError(
+            f"expected an npy file of one array without objects at {path}, got {error.strerror!r} on opening it: "
+            "check the path"
+        ) from error
+    except (ValueError, EOFError, BadZipFile) as error:
+        # numpy's own words advise to unpickle it, which would run code.
+        raise DataError(
+            f"expected an npy file of one array without objects at {path}, got what does not read as one: save it with "
+            "numpy.save"
+        ) from error
     if not isinstance(inputs, np.ndarray) or inputs.ndim == 0:
         raise DataError(f"expected an npy file of one array with one input per row at {path}: save it with numpy.save")
     return inputs

@@ -109,7 +109,11 @@ def load_arrivals(path: str | PathLike[str]) -> FloatArray:
 def _of_arrays(place: Path) -> FloatArray:
     # Opened here, for numpy leaves a file open that is no archive after all.
     with place.open("rb") as file:
-        arrays = np.load(file, allow_pickle=False)
+        try:
+            arrays = np.load(file, allow_pickle=False)
+        except ValueError as error:
+            # numpy's own words advise to unpickle it, which would run code.
+            raise ValueError("it does not read as arrays of numbers, saved with numpy.save or numpy.savez") from error
         if isinstance(arrays, np.ndarray):
             return arrays
         names = ["arrival_ms"] if "arrival_ms" in arrays.files else arrays.files

@@ -92,7 +92,19 @@ def test_numbers_out_of_range_are_refused(models, more, message, capsys):
 
 def test_inputs_that_cannot_be_read_are_named(models, capsys):
     assert profile("models_to_profile:stages", data="none.npy") == 2
-    assert "error: expected an npy file of one array without objects at none.npy" in capsys.readouterr().err
+    assert (
+        "error: expected an npy file of one array without objects at none.npy, got 'No such file or directory' on opening it"
+        in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04", b"\x80\x04."])
+def test_a_file_that_is_no_array_is_refused_without_advice_to_run_its_code(models, content, capsys):
+    (models / "inputs.npy").write_bytes(content)
+    assert profile("models_to_profile:stages") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "at inputs.npy, got what does not read as one: save it with numpy.save" in line
+    assert "pickle" not in line
 
 
 def test_an_archive_of_arrays_is_no_array(models, capsys):

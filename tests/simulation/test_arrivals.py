@@ -94,7 +94,11 @@ def test_arrivals_are_read_from_every_kind_of_file(name, tmp_path):
     ("name", "content", "message"),
     [
         ("times.txt", b"1", "ending in .npy, .npz or .csv"),
-        ("broken.npy", b"no array", "cannot read instants of arrival from .*broken.npy"),
+        (
+            "broken.npy",
+            b"no array",
+            "cannot read instants of arrival from .*broken.npy': it does not read as arrays of numbers",
+        ),
         ("empty.npy", b"", "cannot read instants of arrival from .*empty.npy"),
         ("words.csv", b"arrival_ms\nsoon\n", "cannot read instants of arrival from .*words.csv"),
         ("short.csv", b"user,arrival_ms\n1\n", "cannot read instants of arrival from .*short.csv"),
