@@ -86,6 +86,10 @@ class Outcomes:
         """Whether each stage is right, shape (n, K)."""
         return cast("NDArray[np.bool_]", self.predicted == self.labels[:, None])
 
+    def __repr__(self) -> str:
+        said = "labels and confidences" if self.log_probs is None else "probabilities"
+        return f"Outcomes({self.n_items} items, stages {', '.join(self.stages)}, {len(self.classes)} classes, {said})"
+
     def take(self, rows: Any) -> Outcomes:
         """The same table for some of the items, in the given order.
 

@@ -70,6 +70,10 @@ class Replay:
         """0.99 quantile over items of the service time in milliseconds."""
         return float(np.quantile(self.time_ms, 0.99))
 
+    def __repr__(self) -> str:
+        spent = f"mean {self.mean_ms:.4g} ms, p99 {self.p99_ms:.4g} ms"
+        return f"Replay({len(self.correct)} items, accuracy {self.accuracy:.4f}, {spent})"
+
 
 def fastest_stage(times: StageTimes, requires: tuple[int, ...]) -> int:
     """The stage that answers first among those that may run first."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
+from cascade.core.html import table
 from cascade.core.induction import STOP
 from cascade.core.prices import Expected
 from cascade.core.table import DecisionTable
@@ -66,6 +67,9 @@ class Thresholds(Sequence[ThresholdRow]):
 
     def __str__(self) -> str:
         return "\n".join(str(row) for row in self.rows)
+
+    def _repr_html_(self) -> str:
+        return table([], [str(row).split(": ", 1) for row in self.rows])
 
 
 def threshold_rows(

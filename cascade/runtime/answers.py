@@ -78,6 +78,10 @@ class BatchPrediction:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        paths = ", ".join(f"{' > '.join(path) or 'no stage'} {n}" for path, n in self.path_counts.items())
+        return f"BatchPrediction({len(self)} rows in {self.latency_ms:.4g} ms; {paths})"
+
     @property
     def status_counts(self) -> dict[str, int]:
         """Number of rows by how they ended."""

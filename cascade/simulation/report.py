@@ -187,6 +187,10 @@ class Report:
             },
         }
 
+    def __repr__(self) -> str:
+        in_time, right = percent(self.slo_attainment), percent(self.effective_accuracy)
+        return f"Report({self.n_requests} requests, {in_time} in time, {right} right and in time)"
+
     def __str__(self) -> str:
         rows = [table_row("all", self.figures())]
         by_priority, by_budget = self.by_priority(), self.by_budget()

@@ -69,6 +69,9 @@ class Workload:
         """The number of requests m."""
         return len(self.arrival_ms)
 
+    def __repr__(self) -> str:
+        return f"Workload({self.n_requests} requests in {self.arrival_ms[-1] / 1000.0:.4g} s)"
+
     @property
     def mean_rate_rps(self) -> float:
         """Requests per second from 0 to the last arrival; infinite if all arrive at 0."""

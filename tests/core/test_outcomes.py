@@ -110,3 +110,8 @@ def test_stages_of_different_classes_are_refused():
 def test_inputs_and_labels_of_different_length_are_refused():
     with pytest.raises(DataError, match="3 labels for 20 rows"):
         Outcomes.record([Stage(two_columns, name="a")], X, Y[:3])
+
+
+def test_what_is_shown_of_outcomes_is_one_line(ladder, votes):
+    assert repr(ladder()) == "Outcomes(900 items, stages stage0, stage1, stage2, 4 classes, probabilities)"
+    assert repr(votes()) == "Outcomes(600 items, stages stage0, stage1, 3 classes, labels and confidences)"

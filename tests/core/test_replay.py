@@ -219,3 +219,9 @@ def test_every_item_knows_the_place_of_its_path():
     trace = np.array([2, 1, 1 * 4 + 3, 1])
     counts, places = paths_of(trace, ("a", "b", "c"))
     assert [tuple(counts)[place] for place in places] == [("b",), ("a",), ("a", "c"), ("a",)]
+
+
+def test_what_is_shown_of_a_replay_is_one_line(of_probs, ladder):
+    done = of_probs.replay(ladder(n=300, seed=5), price=1.0)
+    assert done.path_counts == {("stage0",): 300}
+    assert repr(done) == f"Replay(300 items, accuracy {done.accuracy:.4f}, mean 1 ms, p99 1 ms)"

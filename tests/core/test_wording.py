@@ -154,3 +154,7 @@ def test_a_threshold_in_words_is_the_one_that_decides(policy):
             for confidence in np.linspace(low, high, 5)[:-1]:
                 found = table.action(s, float(confidence), left_ms)
                 assert (NAMES[found] if found >= 0 else "answer") == action
+
+
+def test_a_notebook_shows_a_row_for_each_set_of_stages(html_words):
+    assert html_words(Thresholds((START, DONE))._repr_html_()) == ["start", "run linear", "after linear", "answer"]

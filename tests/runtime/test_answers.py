@@ -65,3 +65,8 @@ def test_rows_without_a_stage_name_none(ready, clock):
     assert answers.stage.tolist() == ["weak", ""]
     assert dict(answers.path_counts) == {("weak",): 1, (): 1}
     assert len(answers) == 2
+
+
+def test_what_is_shown_of_the_answers_of_a_call_is_one_line(ready, clock):
+    answers = answers_of(rows_of(3), ready, request(1.0), postprocess=None, now=clock.now_ms)
+    assert repr(answers) == "BatchPrediction(3 rows in 0 ms; weak 3)"

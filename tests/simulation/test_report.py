@@ -163,3 +163,7 @@ def test_nothing_but_refusals_is_still_a_report():
     assert report.evidence_shares == {}
     assert "answers from: none" in str(report)
     assert report.to_dict()["mean_batch_size"] is None
+
+
+def test_what_is_shown_of_a_report_is_one_line():
+    assert repr(make_report()) == "Report(6 requests, 50.0 % in time, 33.3 % right and in time)"

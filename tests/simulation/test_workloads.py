@@ -80,3 +80,7 @@ def test_a_workload_checks_itself(changes, message):
     good = recorded([0.0, 1.0], n_items=2)
     with pytest.raises(DataError, match=message):
         replace(good, **changes)
+
+
+def test_what_is_shown_of_a_workload_is_one_line():
+    assert repr(recorded([0.0, 500.0, 1500.0], n_items=2, budget_ms=5.0)) == "Workload(3 requests in 1.5 s)"
