@@ -46,7 +46,11 @@ def files(tmp_path_factory):
     outcomes = Outcomes.from_probs(probs, labels, stages=("small", "middle", "big"))
     service = ServiceTable.from_costs([0.3, 1.0, 4.0], stages=outcomes.stages)
     service.save(folder / "service.json")
-    fit_policy(outcomes.take(np.arange(600)), service).save(folder / "policy.json")
+    policy = fit_policy(outcomes.take(np.arange(600)), service)
+    # Where a page makes a file first, another one may lie there: each command can be tried by itself.
+    for name in ("policy.json", "certified.json"):
+        policy.save(folder / name)
+    outcomes.take(np.arange(600)).save(folder / "arrays.npz")
     outcomes.take(np.arange(600, 1200)).save(folder / "fresh.npz")
     np.save(folder / "fresh_inputs.npy", rng.normal(size=(600, 8)))
     (folder / "day.csv").write_text("\n".join(str(10.0 * i) for i in range(200)), encoding="utf-8")
