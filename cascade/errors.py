@@ -25,6 +25,7 @@
     │   ├── Rejected                         refused on arrival: too many wait, or it would be late
     │   ├── Shed                             given up so that others are in time
     │   └── Expired (TimeoutError)           too late to start by the time a lane was free
+    ├── Regression                           what changed since the baseline: look at it
     └── StageError (RuntimeError)            a model: look at the cause
         └── StageOutputError                 a model returned something unusable
 
@@ -131,6 +132,10 @@ class Shed(OverloadError):
 
 class Expired(OverloadError, TimeoutError):
     """The request waited until it was too late to start."""
+
+
+class Regression(CascadeError):
+    """A figure is worse than that of the baseline, beyond what is borne and beyond chance."""
 
 
 class StageError(CascadeError, RuntimeError):

@@ -28,6 +28,7 @@ def build_parser() -> ArgumentParser:
     _add_explore(commands)
     _add_certify(commands)
     _add_simulate(commands)
+    _add_bench(commands)
     _add_completion(commands)
     return parser
 
@@ -170,6 +171,24 @@ def _add_simulate(commands: Any) -> None:
     )
     parser.add_argument("--seed", type=seed, default=0, help="of the arrivals and the service times (default: 0)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
+
+
+def _add_bench(commands: Any) -> None:
+    parser = _command(commands, "bench", "measure answers on your stages, and fail if they got worse", help_texts.BENCH)
+    parser.add_argument("--stages", required=True, metavar="MODULE:ATTRIBUTE", help="a list of stages to import")
+    parser.add_argument("--policy", type=Path, required=True, metavar="JSON", help="a saved policy of these stages")
+    parser.add_argument("--data", type=Path, required=True, metavar="NPY", help="inputs, one per row")
+    parser.add_argument("--labels", type=Path, metavar="NPY", help="their true labels, to watch the accuracy, too")
+    parser.add_argument("--budget-ms", type=budget, metavar="MS", help="time allowed (default: no deadline)")
+    parser.add_argument("--rows", type=count, default=200, metavar="N", help="most rows that are used (default: 200)")
+    parser.add_argument("--rounds", type=count, default=15, metavar="N", help="answers to each row (default: 15)")
+    parser.add_argument("--compare", type=Path, metavar="JSON", help="a baseline: what --out wrote earlier")
+    parser.add_argument(
+        "--tolerance", type=share, default=0.05, metavar="X", help="share by which times may rise (default: 0.05)"
+    )
+    parser.add_argument("--seed", type=seed, default=0, help="of the bootstrap (default: 0)")
+    parser.add_argument("--out", type=new_file, metavar="JSON", help="where the measurements go")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON instead of text")
 
 
 def _add_completion(commands: Any) -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from cascade.cli.arguments import build_parser
-from cascade.errors import CascadeError, CascadeWarning, NotCertifiable
+from cascade.errors import CascadeError, CascadeWarning, NotCertifiable, Regression
 
 _CHECK_FAILED, _FAILED = 1, 2
 # As shells report a process that SIGINT ended.
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _warnings_in_one_line():
             _run(options)
         sys.stdout.flush()
-    except NotCertifiable as error:
+    except (NotCertifiable, Regression) as error:
         return _failed(str(error), _CHECK_FAILED)
     except CascadeError as error:
         return _failed(str(error))
@@ -64,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: Namespace) -> None:
     match options.command:
+        case "bench":
+            from cascade.cli.bench import run
         case "certify":
             from cascade.cli.certify import run
         case "completion":

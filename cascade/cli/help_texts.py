@@ -11,13 +11,14 @@ examples:
   cascade explore --policy policy.json --outcomes fresh.npz --out explore.html
   cascade certify --policy policy.json --data fresh.npz --max-risk 0.01 --out certified.json
   cascade simulate --policy policy.json --outcomes fresh.npz --rate 200 --slo 50
+  cascade bench --stages my_models:stages --policy policy.json --data inputs.npy --out baseline.json
   source <(cascade completion bash)
 
 'cascade COMMAND --help' says what a command reads and writes. With --json, stdout holds one JSON value and nothing else.
 
 exit status:
   0    done
-  1    a check failed: the data do not prove what 'certify' is to promise
+  1    a check failed: the data do not prove what 'certify' is to promise, or 'bench' found a figure worse than its baseline
   2    an argument or a file cannot be used; a line on stderr says what was expected, what came and what to do
   130  interrupted
 """
@@ -91,6 +92,17 @@ examples:
   cascade simulate --policy policy.json --outcomes fresh.npz --rate 200 --slo 50
   cascade simulate --policy policy.json --outcomes fresh.npz --rate 200 --slo 15:0.3,50:0.7 --pattern bursty --lanes 2
   cascade simulate --policy policy.json --outcomes fresh.npz --pattern file --arrivals day.csv --rate 200 --slo 50 --json
+"""
+
+BENCH = """\
+every row is answered in every round, one at a time. Rows are paired with those of the baseline; rows and rounds are drawn again (bootstrap) to
+see what chance leaves open, and a figure fails only if all of that, but for 1 in 100, is beyond the tolerance. Times are multiples of a fixed piece of
+work that is measured beside them, so that a machine that is slower altogether is no regression; another machine can still make a difference, and
+a line on stderr says so. The policy's own service times decide, so that both runs decide alike.
+
+examples:
+  cascade bench --stages my_models:stages --policy policy.json --data inputs.npy --out baseline.json
+  cascade bench --stages my_models:stages --policy policy.json --data inputs.npy --compare baseline.json --tolerance 0.1
 """
 
 COMPLETION = """\
