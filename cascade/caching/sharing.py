@@ -56,7 +56,7 @@ class Sharing:
     def find_all(self, keys: Sequence[Key | None]) -> list[Entry | None]:
         """As `find`, of the rows of one batch; nothing is found, nor counted, without a key."""
         asked = [key for key in keys if key is not None]
-        found = iter(self._store.get_all([(key.token, key.valid_from) for key in asked]))
+        found = iter(self._store.get_all([key.token for key in asked], [key.valid_from for key in asked]))
         entries = [None if key is None else next(found) for key in keys]
         for i, entry in enumerate(entries):
             if entry is not None and entry.stored != keys[i].parts:  # type: ignore[union-attr] # it was found by its key
@@ -155,12 +155,14 @@ class Sharing:
             self._note_neighbour(key)
         return entry is not None
 
-    def keep_all(self, said: Sequence[tuple[Key, Said]]) -> list[bool]:
+    def keep_all(self, keys: Sequence[Key], said: Sequence[Said]) -> list[bool]:
         """As `keep`, of the rows of one batch."""
-        entries = [self._entry(key, fresh) for key, fresh in said]
-        new = [(key, entry) for (key, fresh), entry in zip(said, entries, strict=True) if entry is not None and fresh]
-        are_put = self._store.put_all([(key.token, entry, key.valid_from) for key, entry in new])
-        for (key, entry), is_put in zip(new, are_put, strict=True):
+        # Lists side by side: a tuple for each row would be one more object for the collector to look at.
+        entries = [self._entry(key, fresh) for key, fresh in zip(keys, said, strict=True)]
+        kept = [key for key, entry in zip(keys, entries, strict=True) if entry is not None and entry.said]
+        new = [entry for entry in entries if entry is not None and entry.said]
+        are_put = self._store.put_all([key.token for key in kept], new, [key.valid_from for key in kept])
+        for key, entry, is_put in zip(kept, new, are_put, strict=True):
             if not is_put:
                 self._join(key, entry)
             self._note_neighbour(key)

@@ -95,16 +95,17 @@ class Store:
                 self.counts.hits += 1
         return entry
 
-    def get_all(self, keys: Sequence[tuple[Token, int]]) -> list[Entry | None]:
-        """As `get`, of many tokens, each with the epoch from which on it is valid; others get through in between."""
+    def get_all(self, tokens: Sequence[Token], valid_from: Sequence[int]) -> list[Entry | None]:
+        """As `get`, of many tokens; others get through in between."""
         now_ms = 0.0 if self.ttl_ms == inf else self._now()
         found: list[Entry | None] = []
-        for start in range(0, len(keys), _SWEPT):
+        for start in range(0, len(tokens), _SWEPT):
+            part = slice(start, start + _SWEPT)
             with self.lock:
-                for token, valid_from in keys[start : start + _SWEPT]:
+                for token, epoch in zip(tokens[part], valid_from[part], strict=True):
                     if self._asked is not None:
                         self._asked.note(token)
-                    found.append(self._find(token, valid_from, now_ms) if token in self._entries else None)
+                    found.append(self._find(token, epoch, now_ms) if token in self._entries else None)
                 n_missing = found[start:].count(None)
                 self.counts.misses += n_missing
                 self.counts.hits += len(found) - start - n_missing
@@ -139,16 +140,17 @@ class Store:
         with self.lock:
             return self._swap(token, entry, expected, valid_from, now_ms=now_ms, freed=freed)
 
-    def put_all(self, entries: Sequence[tuple[Token, Entry, int]]) -> list[bool]:
+    def put_all(self, tokens: Sequence[Token], entries: Sequence[Entry], valid_from: Sequence[int]) -> list[bool]:
         """As `swap`, of many entries that were not found there; others get through in between."""
         now_ms = self._now() if self.ttl_ms != inf else 0.0
         are_put: list[bool] = []
         for start in range(0, len(entries), _SWEPT):
             freed: list[Entry] = []
+            part = slice(start, start + _SWEPT)
             with self.lock:
                 are_put += [
-                    self._swap(token, entry, None, valid_from, now_ms=now_ms, freed=freed)
-                    for token, entry, valid_from in entries[start : start + _SWEPT]
+                    self._swap(token, entry, None, epoch, now_ms=now_ms, freed=freed)
+                    for token, entry, epoch in zip(tokens[part], entries[part], valid_from[part], strict=True)
                 ]
         return are_put
 

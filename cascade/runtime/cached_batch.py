@@ -15,24 +15,29 @@ from cascade.caching.flight import Join
 from cascade.caching.keys import Key
 from cascade.caching.result_cache import ResultCache
 from cascade.core.records import IntArray
-from cascade.core.rows import n_rows
+from cascade.core.rows import n_rows, take_rows
 from cascade.runtime.cache_use import CacheUse
-from cascade.runtime.memory import Memory, Start
-from cascade.runtime.row_states import KnownRows, Rows, stages_of
+from cascade.runtime.memory import Alike, Memory, Start
+from cascade.runtime.row_states import KnownRows, Rows, stages_of, trace_of
+from cascade.runtime.single import Request
 
 
-class RowSource(Protocol):
+class RowServer(Protocol):
     """Who runs rows, and says what is enough."""
 
-    def enough(self, use: CacheUse) -> Start | None:
+    def enough(self, use: CacheUse, request: Request) -> Start | None:
         """What the answer rests on; None if a stage is to run."""
         ...
 
-    def run(self, places: IntArray, known: KnownRows) -> Rows:
-        """Run stages for some rows of the call."""
+    def endings(self, evidence_set: int, confidences: Sequence[float], request: Request) -> list[bool | None]:
+        """Of rows that begin with one set, whether each that stops there was planned to go on; None where it does."""
         ...
 
-    def patient(self, use: CacheUse, turn: Join) -> bool:
+    def run_rows(self, inputs: Any, request: Request, known: KnownRows) -> Rows:
+        """Run stages for raw rows of a call."""
+        ...
+
+    def has_waited(self, use: CacheUse, turn: Join, request: Request) -> bool:
         """Wait for somebody else; whether to ask again, rather than run the row alone."""
         ...
 
@@ -45,34 +50,63 @@ class CachedBatch:
     cache : ResultCache
     memory : Memory
         Of the policy in force.
-    source : RowSource
+    server : RowServer
+    request : Request
+    inputs : batch
+        All rows of the call.
+    places : ndarray of int
+        Where among them the rows are that do not equal an earlier one.
     keys : sequence of Key or None
-        By row; None where it has no key.
+        By row of the call; None where it has no key.
     items : sequence
-        The rows, for their embeddings.
+        The rows of the call, for their embeddings.
     """
 
     def __init__(
         self,
         cache: ResultCache,
         memory: Memory,
-        source: RowSource,
+        server: RowServer,
+        request: Request,
+        *,
+        inputs: Any,
+        places: IntArray,
         keys: Sequence[Key | None],
         items: Sequence[Any],
     ) -> None:
-        self._cache, self._memory, self._source, self._ready = cache, memory, source, memory.ready
-        entries = cache.find_all(keys)
-        self._uses = [
-            None if key is None else CacheUse(cache, memory, key, x, entry=entry, start=start)
-            for key, x, entry, start in zip(keys, items, entries, memory.starts(entries), strict=True)
-        ]
+        self._cache, self._memory, self._ready = cache, memory, memory.ready
+        self._server, self._request, self._inputs, self._places = server, request, inputs, places
+        keys, items = [keys[i] for i in places.tolist()], [items[i] for i in places.tolist()]
         self._rows = Rows.fresh(len(keys), self._ready.prior)
+        self._alone = [i for i, key in enumerate(keys) if key is None]
+        # Only what is not answered at once costs more than its share of a few arrays.
+        entries = cache.find_all(keys)
+        answered = np.zeros(len(keys), np.bool_)
+        starts: dict[int, Start] = {}
+        for alike in memory.alike(entries):
+            self._note_alike(alike, answered, starts)
+        self._uses = {
+            i: CacheUse(cache, memory, key, items[i], entry=entries[i], start=starts.get(i))
+            for i, (key, is_answered) in enumerate(zip(keys, answered.tolist(), strict=True))
+            if key is not None and not is_answered
+        }
+
+    def _note_alike(self, alike: Alike, answered: Any, starts: dict[int, Start]) -> None:
+        """Answer rows that begin with the same stages where that is enough; the others start from it."""
+        endings = self._server.endings(alike.evidence_set, alike.confidence, self._request)
+        stops = [i for i, is_degraded in enumerate(endings) if is_degraded is not None]
+        at, rows, part = np.array(alike.places)[stops], self._rows, self._ready.pooled_part
+        states = alike.states[stops]
+        rows.label_index[at], rows.probs[at] = states[:, -1], states[:, part]
+        rows.confidence[at] = np.array(alike.confidence)[stops]
+        rows.degraded[at] = [endings[i] for i in stops]
+        rows.last_stage[at], rows.trace[at] = alike.stages[-1], trace_of(alike.stages, len(self._ready.stages))
+        rows.resumed[at] = answered[at] = True
+        starts.update({alike.places[i]: alike.start(i) for i, ending in enumerate(endings) if ending is None})
 
     def rows(self) -> Rows:
         """All rows, once something is known about each."""
-        todo = list(range(len(self._uses)))
-        alone = [i for i in todo if self._uses[i] is None]
-        todo = [i for i in todo if self._uses[i] is not None]
+        todo, alone = [*self._uses], self._alone
         try:
             while todo or alone:
                 leading, waiting = [], []
@@ -85,28 +119,22 @@ class CachedBatch:
                 self._run(sorted([*leading, *alone]))
                 todo, alone = [], []
                 for i, join in waiting:
-                    (todo if self._source.patient(self._use(i), join) else alone).append(i)
+                    (todo if self._server.has_waited(self._uses[i], join, self._request) else alone).append(i)
         finally:
-            for use in self._uses:
-                if use is not None:
-                    use.end()
+            for use in self._uses.values():
+                use.end()
         return self._rows
-
-    def _use(self, i: int) -> CacheUse:
-        use = self._uses[i]
-        assert use is not None
-        return use
 
     def _turn(self, i: int) -> Join | bool:
         """Whom a row waits for; True if it is to be run, False if it is known."""
-        use = self._use(i)
-        stopped = self._source.enough(use)
+        use = self._uses[i]
+        stopped = self._server.enough(use, self._request)
         if stopped is None:
             turn = self._cache.enter(use.key, runs_here=False)
             if isinstance(turn, Join):
                 return turn
             use.lead = turn
-            if not use.learn(turn.said) or (stopped := self._source.enough(use)) is None:
+            if not use.learn(turn.said) or (stopped := self._server.enough(use, self._request)) is None:
                 return True
         self._note(i, stopped)
         use.answered()
@@ -118,39 +146,39 @@ class CachedBatch:
         rows.label_index[i], rows.probs[i] = ready.pooled(stopped.state)
         rows.confidence[i] = stopped.confidence
         rows.degraded[i], rows.resumed[i] = stopped.is_degraded, True
-        for j in stopped.rows:
-            rows.last_stage[i] = j
-            rows.trace[i] = rows.trace[i] * (len(ready.names) + 1) + j + 1
+        stages = tuple(stopped.rows)
+        rows.last_stage[i], rows.trace[i] = stages[-1], trace_of(stages, len(ready.stages))
 
     def _run(self, places: list[int]) -> None:
         if not places:
             return
         starts: list[Start | None] = []
         for i in places:
-            use = self._uses[i]
+            use = self._uses.get(i)
             if use is not None:
                 # What exits continue from is kept for single requests only.
                 use.go_on(NOTHING)
             starts.append(None if use is None else use.start)
-        at = np.array(places)
-
-        paths: dict[int, tuple[int, ...]] = {}
+        at, paths = np.array(places), dict[int, tuple[int, ...]]()
 
         def heard(rows: IntArray, features: Any, traces: IntArray) -> None:
-            ended = []
+            uses, ran = [], []
             for row, said, trace in zip(rows.tolist(), features, traces.tolist(), strict=True):
-                use = self._uses[places[row]]
+                use = self._uses.get(places[row])
                 if use is None:
                     continue
                 path = paths.get(trace)
                 if path is None:
                     path = paths[trace] = stages_of(trace, len(self._ready.stages))
-                ended.append((use, self._memory.ran_in_batch(said, path, _set_of(starts[row]))))
-            kept = self._cache.keep_all([(use.key, ran) for use, ran in ended])
-            for (use, ran), is_kept in zip(ended, kept, strict=True):
-                use.end_with(ran, is_kept=is_kept)
+                uses.append(use)
+                ran.append(self._memory.ran_in_batch(said, path, _set_of(starts[row])))
+            kept = self._cache.keep_all([use.key for use in uses], ran)
+            for use, each, is_kept in zip(uses, ran, kept, strict=True):
+                use.end_with(each, is_kept=is_kept)
 
-        self._rows.put(at, self._source.run(at, KnownRows(starts, heard)))
+        is_all = len(places) == n_rows(self._inputs)
+        inputs = self._inputs if is_all else take_rows(self._inputs, self._places[at])
+        self._rows.put(at, self._server.run_rows(inputs, self._request, KnownRows(starts, heard)))
 
 
 def items_of(inputs: Any) -> Sequence[Any] | None:

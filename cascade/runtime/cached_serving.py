@@ -5,7 +5,7 @@ Reads the clock it is given. What a request begins with decides nothing by itsel
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,9 +15,9 @@ import numpy as np
 from cascade.caching.flight import Join
 from cascade.caching.keys import Key, Scope, first_equal
 from cascade.caching.result_cache import ResultCache
-from cascade.core.records import IntArray, Prediction
-from cascade.core.rows import n_rows, take_rows
-from cascade.core.table import STOP_BYTE
+from cascade.core.records import Prediction
+from cascade.core.rows import n_rows
+from cascade.core.table import STOP_BYTE, Lookup
 from cascade.errors import CacheKeyError
 from cascade.runtime.answers import BatchPrediction, prediction_of
 from cascade.runtime.cache_use import CacheUse
@@ -92,13 +92,8 @@ class CachedServer(Server):
         firsts = first_equal(keys)
         places = np.flatnonzero(np.array(firsts) == np.arange(len(firsts)))
         prepared = once(lambda: self._inputs.many(inputs, self._preprocess))
-        source = _CallRows(self, request, places, inputs)
         batch = CachedBatch(
-            self._cache,
-            self.memory,
-            source,
-            [keys[i] for i in places.tolist()],
-            [items[i] for i in places.tolist()],
+            self._cache, self.memory, self, request, inputs=inputs, places=places, keys=keys, items=items
         )
         rows = batch.rows().taken(np.searchsorted(places, firsts))
         return self._answered(prepared, rows, request)
@@ -166,16 +161,31 @@ class CachedServer(Server):
         is_ample = left_ms >= lookup.ample_ms
         if is_ample and start.final_under is lookup:
             return start
-        action = lookup.action(start.evidence_set, start.confidence, left_ms)
-        if action == STOP_BYTE:
-            if is_ample:
-                start.final_under = lookup
-            if is_ample or left_ms >= budget_ms:
-                return start
-            planned = lookup.action(start.evidence_set, start.confidence, budget_ms)
-            return start if planned == STOP_BYTE else replace(start, is_degraded=True)
-        is_fenced = lane.troubled >> action & 1 and lane.is_fenced(action)
-        return replace(start, is_degraded=True) if is_fenced else None
+        is_degraded = self._ending(lookup, start.evidence_set, start.confidence, left_ms=left_ms, budget_ms=budget_ms)
+        if is_ample and is_degraded is False:
+            start.final_under = lookup
+        return None if is_degraded is None else replace(start, is_degraded=True) if is_degraded else start
+
+    def endings(self, evidence_set: int, confidences: Sequence[float], request: Request) -> list[bool | None]:
+        """The same of many that begin with one set: whether each was planned to go on; None where it does."""
+        budget_ms = request.deadline_ms - request.start_ms
+        lookup = self.ready.lookup(budget_ms)
+        left_ms = (request.stop_at_ms - self._now()) / self._first_lane.slowdown
+        return [
+            self._ending(lookup, evidence_set, confidence, left_ms=left_ms, budget_ms=budget_ms)
+            for confidence in confidences
+        ]
+
+    def _ending(
+        self, lookup: Lookup, evidence_set: int, confidence: float, *, left_ms: float, budget_ms: float
+    ) -> bool | None:
+        action = lookup.action(evidence_set, confidence, left_ms)
+        if action != STOP_BYTE:
+            lane = self._first_lane
+            return True if lane.troubled >> action & 1 and lane.is_fenced(action) else None
+        if left_ms >= budget_ms or left_ms >= lookup.ample_ms:
+            return False
+        return lookup.action(evidence_set, confidence, budget_ms) != STOP_BYTE
 
     def told(self, stopped: Start, use: CacheUse, request: Request, *, is_strict: bool) -> Prediction:
         """The answer from what is known, counted; whoever waits hears of it."""
@@ -266,28 +276,3 @@ class CachedServer(Server):
         if use.start is not None:
             return due_ms
         return due_ms - self.ready.upper_ms[self.ready.fastest] * self._first_lane.slowdown
-
-
-class _CallRows:
-    """The rows of one call, as a `RowSource`.
-
-    Parameters
-    ----------
-    server : CachingServer
-    request : Request
-    places : ndarray of int
-        Where in the call the rows are that are to be answered.
-    inputs : batch
-    """
-
-    def __init__(self, server: CachedServer, request: Request, places: IntArray, inputs: Any) -> None:
-        self._server, self._request, self._places, self._inputs = server, request, places, inputs
-
-    def enough(self, use: CacheUse) -> Start | None:
-        return self._server.enough(use, self._request)
-
-    def run(self, places: IntArray, known: KnownRows) -> Rows:
-        return self._server.run_rows(take_rows(self._inputs, self._places[places]), self._request, known)
-
-    def patient(self, use: CacheUse, turn: Join) -> bool:
-        return self._server.has_waited(use, turn, self._request)

@@ -71,6 +71,38 @@ class Start:
         return False
 
 
+@dataclass(slots=True, eq=False)
+class Alike:
+    """Rows of one call that begin with what the same stages have said, in the same order.
+
+    Attributes
+    ----------
+    evidence_set : int
+    path : tuple of str
+    stages : tuple of int
+        The path, by place.
+    places : list of int
+        Where they are among the rows of the call.
+    said : list of dict
+        By row and stage, what it said.
+    confidence : list of float
+    states : ndarray, shape (n, size)
+        As `Start.state`.
+    """
+
+    evidence_set: int
+    path: tuple[str, ...]
+    stages: tuple[int, ...]
+    places: list[int]
+    said: list[dict[int, FeatureArray]]
+    confidence: list[float]
+    states: FloatArray
+
+    def start(self, i: int) -> Start:
+        """Where row i of these starts."""
+        return Start(self.evidence_set, self.path, self.said[i], self.confidence[i], self.states[i].copy(), {})
+
+
 class Resumable(Protocol):
     """One request, whichever way it is answered."""
 
@@ -142,32 +174,26 @@ class Memory:
         """Where a request about this input starts; None if nothing that was said is of use."""
         return self._start_from(self._rows(said), {})
 
-    def starts(self, entries: Sequence[Entry | None]) -> list[Start | None]:
-        """As `start`, of what each of many entries says."""
-        starts: list[Start | None] = [None] * len(entries)
-        alike: dict[tuple[int, ...], list[tuple[int, dict[int, FeatureArray]]]] = {}
+    def alike(self, entries: Sequence[Entry | None]) -> list[Alike]:
+        """As `start`, of many entries, by what has spoken; those of no use are left out."""
+        by_path: dict[tuple[int, ...], tuple[list[int], list[dict[int, FeatureArray]]]] = {}
         for i, entry in enumerate(entries):
             if entry is not None and (rows := self._rows(entry.said)):
-                alike.setdefault(tuple(rows), []).append((i, rows))
-        for path, members in alike.items():
-            names, evidence_set = tuple([self.ready.names[j] for j in path]), sum(1 << j for j in path)
-            pooled, confidence = self._pooled([rows for _, rows in members], path, evidence_set)
-            for (i, rows), state, trust in zip(members, pooled, confidence, strict=True):
-                starts[i] = Start(evidence_set, names, rows, trust, state, {})
-        return starts
+                places, said = by_path.setdefault(tuple(rows), ([], []))
+                places.append(i)
+                said.append(rows)
+        return [self._alike(path, places, said) for path, (places, said) in by_path.items()]
 
-    def _pooled(
-        self, said: Sequence[dict[int, FeatureArray]], path: tuple[int, ...], evidence_set: int
-    ) -> tuple[FloatArray, list[float]]:
-        """The evidence about many items of which the same stages have spoken, shape (n, size), and their confidences."""
-        ready, evidence = self.ready, self.ready.policy.evidence
+    def _alike(self, path: tuple[int, ...], places: list[int], said: list[dict[int, FeatureArray]]) -> Alike:
+        ready, evidence, evidence_set = self.ready, self.ready.policy.evidence, sum(1 << j for j in path)
         assert evidence is not None
         features = ready.reader.new_features(len(said))
         for j in path:
             features[:, j] = [rows[j] for rows in said]
         probs, confidence = evidence.pool(features, evidence_set)
-        pooled = np.concatenate([features.reshape(len(said), -1), probs, probs.argmax(axis=1)[:, None]], axis=1)
-        return pooled, confidence.tolist()
+        states = np.concatenate([features.reshape(len(said), -1), probs, probs.argmax(axis=1)[:, None]], axis=1)
+        names = tuple([ready.names[j] for j in path])
+        return Alike(evidence_set, names, path, places, said, confidence.tolist(), states)
 
     def going_on(self, start: Start, said: Said) -> Start | None:
         """The start of a request for which another stage is to run, with what exits continue from.

@@ -101,3 +101,17 @@ def stages_of(trace: int, k: int) -> tuple[int, ...]:
         trace, digit = divmod(trace, k + 1)
         path.append(digit - 1)
     return tuple(path[::-1])
+
+
+def trace_of(path: tuple[int, ...], k: int) -> int:
+    """The trace of a path, as `stages_of` reads it.
+
+    Examples
+    --------
+    >>> stages_of(trace_of((2, 0), 3), 3)
+    (2, 0)
+    """
+    trace = 0
+    for j in path:
+        trace = trace * (k + 1) + j + 1
+    return trace

@@ -348,7 +348,7 @@ def test_the_rows_of_a_batch_are_looked_up_and_kept_as_one_by_one():
     keys = cache.keys([*rows[:1000], object()], scope)
     assert cache.find_all(keys) == [None] * 1001
     assert (cache.stats().misses, cache.stats().unkeyed) == (1000, 1)
-    assert cache.keep_all([(key, {"small": i}) for i, key in enumerate(keys[:-1])]) == [True] * 1000
+    assert cache.keep_all(keys[:-1], [{"small": i} for i in range(1000)]) == [True] * 1000
     found = cache.find_all(cache.keys(rows, scope))
     assert [entry.said["small"] for entry in found[:1000]] == [*range(1000)]
     assert found[1000:] == [None] * 500
@@ -365,7 +365,7 @@ def test_rows_that_changed_or_were_kept_meanwhile_are_told_apart():
     keys = cache.keys([*batch], cache.scope())
     cache.remember(cache.key(batch[1].copy()), {"small": 1})
     batch[2] = 9.0
-    assert cache.keep_all([(keys[0], {"big": 0}), (keys[1], {"big": 1}), (keys[2], {"big": 2})]) == [True, True, False]
+    assert cache.keep_all(keys, [{"big": i} for i in range(3)]) == [True, True, False]
     assert known(cache, np.array([2.0, 3.0], "f4")) == {"small": 1, "big": 1}
     assert known(cache, np.array([4.0, 5.0], "f4")) == {}
     assert (cache.stats().entries, cache.stats().declined) == (2, 1)
@@ -374,7 +374,7 @@ def test_rows_that_changed_or_were_kept_meanwhile_are_told_apart():
 def test_a_batch_stays_within_the_bound():
     cache = ResultCache(20_000)
     keys = cache.keys([*np.arange(2000.0).reshape(1000, 2)], cache.scope())
-    cache.keep_all([(key, {"small": i}) for i, key in enumerate(keys)])
+    cache.keep_all(keys, [{"small": i} for i in range(1000)])
     stats = cache.stats()
     assert 0 < stats.bytes <= 20_000
     assert stats.stored == stats.evictions + stats.entries == 1000
