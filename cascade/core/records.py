@@ -101,7 +101,8 @@ class Prediction:
     confidence : float
         Estimated probability, in [0, 1], that the label is right.
     path : tuple of str
-        Names of the stages that ran, in order.
+        Names of the stages that the answer rests on, in the order in which they spoke; with ``from_cache`` the first of them, or all, ran for
+        an earlier request.
     status : Status
     budget_ms, latency_ms, queue_wait_ms : float
         Time allowed (None: unlimited), time from the call to the answer, and the part of it spent
@@ -109,7 +110,7 @@ class Prediction:
     in_time : bool
         True if the answer was ready before the deadline.
     from_cache : bool
-        True if some evidence came from the result cache.
+        True if some evidence came from the result cache: from an earlier request, one at the same time, or one about a near duplicate.
     final : bool
         True unless a better answer to the same request follows.
     id : int or None

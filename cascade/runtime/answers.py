@@ -51,17 +51,18 @@ class BatchPrediction:
     confidence : ndarray, shape (n,)
     probs : ndarray, shape (n, c)
     stage : ndarray of str, shape (n,)
-        The last stage that ran for each row; empty where none did.
+        The last stage that the answer to each row rests on; empty where there is none.
     status : ndarray of Status, shape (n,)
     in_time : ndarray of bool, shape (n,)
         Whether the call returned before the deadline: the answers come together.
     path_counts : mapping from tuple of str to int
+        Rows by the stages that their answers rest on, in the order in which they spoke.
     latency_ms : float
         Of the whole call.
     ids : ndarray of int64, shape (n,), or None
         What `Predictor.feedback` asks for; None where the predictor neither audits nor looks for drift.
     from_cache : ndarray of bool, shape (n,)
-        Whether some evidence came from the result cache.
+        Whether some evidence came from the result cache. Rows that equal an earlier one of the same call share its answer, and say the same.
     """
 
     labels: NDArray[Any]
