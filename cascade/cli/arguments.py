@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, HelpFormatter
 from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from cascade.cli import help_texts
@@ -17,7 +19,7 @@ def build_parser() -> ArgumentParser:
         prog="cascade",
         description="Adaptive inference under a latency budget: the most accurate path through your models that fits.",
         epilog=help_texts.ALL,
-        formatter_class=_formatter,
+        formatter_class=_Formatter,
     )
     parser.add_argument("--version", action="version", version=f"cascade {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -202,14 +204,23 @@ def _command(commands: Any, name: str, purpose: str, examples: str) -> ArgumentP
         help=purpose,
         description=f"{purpose[0].upper()}{purpose[1:]}.",
         epilog=examples,
-        formatter_class=_formatter,
+        formatter_class=_Formatter,
     )
     return parser
 
 
-def _formatter(prog: str) -> RawDescriptionHelpFormatter:
-    """Keeps the lines of examples, and leaves room for the longest command."""
-    return RawDescriptionHelpFormatter(prog, max_help_position=28)
+class _Formatter(HelpFormatter):
+    """Wraps words at the width of the terminal, keeps lines that are indented, and leaves room for the longest command."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        lines: list[str] = []
+        for is_kept, group in groupby(text.splitlines(), key=lambda line: not line or line.startswith(" ")):
+            part = list(group)
+            lines += part if is_kept else wrap(" ".join(part), width, break_on_hyphens=False, break_long_words=False)
+        return "\n".join(f"{indent}{line}" for line in lines)
 
 
 def _version() -> str:

@@ -54,6 +54,17 @@ def test_every_command_has_help_with_examples_in_lines_of_their_own(command, cap
     assert f"cascade {command}" in text.split("examples:\n")[1]
 
 
+@pytest.mark.parametrize("columns", ["60", "100"])
+def test_words_are_wrapped_at_the_width_of_the_terminal_and_examples_are_kept(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", columns)
+    with pytest.raises(SystemExit):
+        main(["simulate", "--help"])
+    text = capsys.readouterr().out
+    assert "\n  cascade simulate --policy policy.json --outcomes fresh.npz --rate 200 --slo 50\n" in text
+    words = [line for line in text.splitlines() if line and not line.startswith(" ")]
+    assert max(map(len, words)) <= int(columns)
+
+
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command not in SILENT])
 def test_every_command_that_prints_a_result_can_print_it_as_json(command):
     assert "--json" in SUBPARSERS.choices[command]._option_string_actions
