@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, inf, log2
 from typing import TYPE_CHECKING, Self
 
@@ -154,9 +155,7 @@ class Distribution:
 
     def n_up_to(self, bounds_ms: Sequence[float]) -> list[int]:
         """How many took no longer than each bound; exact where the bound is a whole power of two, else within a bucket."""
-        ends = np.cumsum(self.counts, dtype=np.int64)
-        places = [N_BUCKETS - 1 if bound == inf else bucket_of(bound) for bound in bounds_ms]
-        found: list[int] = ends[places].tolist()
+        found: list[int] = np.cumsum(self.counts, dtype=np.int64)[_places(tuple(bounds_ms))].tolist()
         return found
 
     def __repr__(self) -> str:
@@ -164,6 +163,12 @@ class Distribution:
             return "Distribution(n=0)"
         p50_ms, p99_ms = self.quantiles_ms([0.5, 0.99])
         return f"Distribution(n={self.n}, p50_ms={p50_ms:.3g}, p99_ms={p99_ms:.3g}, max_ms={self.max_ms:.3g})"
+
+
+@lru_cache(maxsize=16)
+def _places(bounds_ms: tuple[float, ...]) -> NDArray[np.intp]:
+    """The last bucket up to each bound; a scrape asks for the same ones again and again."""
+    return np.array([N_BUCKETS - 1 if bound == inf else bucket_of(bound) for bound in bounds_ms], np.intp)
 
 
 def no_durations() -> Distribution:

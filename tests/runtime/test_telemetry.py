@@ -1,7 +1,7 @@
 """What `stats` tells of requests on every way through a predictor."""
 
 import json
-from threading import current_thread
+from threading import Thread, current_thread
 
 import pytest
 
@@ -127,6 +127,9 @@ def test_requests_that_ran_together_share_a_run(serve, held):
     run = heard.records[0].runs[0]
     assert (len(heard.records), run.stage, run.n, run.lane, run.closed_by) == (4, "weak", 4, 0, "nobody else")
     assert id(run) == shared
+    for record in heard.records:
+        assert run.start_ms == pytest.approx(record.arrived_ms + record.queue_wait_ms)
+        assert run.end_ms == pytest.approx(run.start_ms + 1.0)
 
 
 def test_a_request_without_an_answer_is_told_with_why(serve, held):
@@ -231,3 +234,34 @@ def test_a_trace_shows_the_batches_and_requests_of_its_window(serve, held, tmp_p
     assert {event["id"] for event in events if event["ph"] == "b"} == {answer.id for answer in answers}
     assert max(event["args"]["rows"] for event in events if event["ph"] == "X") == 4
     assert max(event["args"]["waiting"] for event in events if event["ph"] == "C") >= 4
+
+
+def test_in_a_child_process_nobody_listens_and_health_can_be_asked_for(serve):
+    predictor, heard = serve(), Heard()
+    predictor.listen(heard)
+    predictor._health._lock.acquire()
+    predictor._engine.renew()
+    predictor.predict(0)
+    assert heard.records == []
+    assert predictor.health().is_well
+
+
+def test_nothing_is_lost_or_counted_twice_when_many_threads_ask(serve):
+    predictor, heard = serve(lanes=3), Heard()
+
+    def ask():
+        for row in range(100):
+            if row % 2:
+                predictor.predict(row, priority="interactive")
+            else:
+                predictor.submit(row, priority="background").result(PATIENCE_S)
+
+    threads = [Thread(target=ask, name="MainThread") for _ in range(6)]
+    with predictor.listen(heard):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    stats = predictor.stats()
+    assert (stats.latency.n, stats.queue_wait.n, len({record.id for record in heard.records})) == (600, 600, 600)
+    assert dict(stats.n_by_outcome) == {("answered", "background"): 300, ("answered", "interactive"): 300}
