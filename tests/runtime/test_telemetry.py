@@ -129,7 +129,7 @@ def test_requests_that_ran_together_share_a_run(serve, held):
     assert id(run) == shared
     for record in heard.records:
         assert run.start_ms == pytest.approx(record.arrived_ms + record.queue_wait_ms)
-        assert run.end_ms == pytest.approx(run.start_ms + 1.0)
+        assert run.end_ms == pytest.approx(run.start_ms + 4.0)
 
 
 def test_a_request_without_an_answer_is_told_with_why(serve, held):
