@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from cascade.errors import Unavailable
 from cascade.runtime.lane import Lane
 from cascade.runtime.lending import Borrower
+from cascade.runtime.nesting import HeldLanes
 
 
 class LaneSource(ABC):
@@ -17,9 +18,12 @@ class LaneSource(ABC):
     Attributes
     ----------
     lanes : tuple of Lane
+    held : HeldLanes
+        Whom they are with.
     """
 
     lanes: tuple[Lane, ...]
+    held: HeldLanes
 
     @abstractmethod
     def now_ms(self) -> float:
@@ -42,7 +46,7 @@ class LaneSource(ABC):
         """Raise `Unavailable` if nothing is taken any more."""
 
     def borrow(self, duration_ms: float = 0.0) -> Lane:
-        """Wait for a lane and take it for the calling thread, who gives it back.
+        """Wait for a lane and take it for the calling thread, who gives it back; where that runs a stage on one, it is that one.
 
         Parameters
         ----------
@@ -54,6 +58,9 @@ class LaneSource(ABC):
         Unavailable
             If nothing is taken any more.
         """
+        nested = self.held.nested()
+        if nested is not None:
+            return nested
         lane = self.borrow_free()
         if lane is not None:
             lane.until_ms = self.now_ms() + duration_ms

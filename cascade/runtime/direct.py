@@ -135,16 +135,23 @@ class DirectServer(ABC):
     def _run(self, batch: Any, request: Request, priority: str, use: CacheUse | None = None) -> Prediction:
         """The answer to one checked item."""
         if self._asleep:
-            return self.through_lane(batch, request, priority, use=use)
+            return self._in_turn(batch, request, priority, use)
         lane: Lane | None = self._first_lane
         if not lane.take(False):  # type: ignore[union-attr] # the first one is there
             lane = self._another_lane()
         if lane is None:
-            return self.through_lane(batch, request, priority, use=use)
+            return self._in_turn(batch, request, priority, use)
         if lane.is_claimed:
             self._engine.give_back(lane)
-            return self.through_lane(batch, request, priority, use=use)
+            return self._in_turn(batch, request, priority, use)
         return self._on_lane(batch, request, lane, use=use)
+
+    def _in_turn(self, batch: Any, request: Request, priority: str, use: CacheUse | None) -> Prediction:
+        """The same where no lane is to be had: in turn with others, or at once where a stage asks, on the lane that it runs on."""
+        nested = self._engine.held.nested()
+        if nested is None:
+            return self.through_lane(batch, request, priority, use=use)
+        return self._on_lane(batch, request, nested, use=use)
 
     def _on_lane(
         self, batch: Any, request: Request, lane: Lane, wait_ms: float = 0.0, use: CacheUse | None = None
@@ -204,7 +211,7 @@ class DirectServer(ABC):
 
     def _rows(self, batch: Any, request: Request, known: KnownRows | None = None) -> Rows:
         """What the stages say about checked rows."""
-        with self._engine.lane(self.ready.expected_ms(n_rows(batch))) as lane, lane.at_work():
+        with self._engine.lane(self.ready.expected_ms(n_rows(batch))) as lane, lane.at_work(), lane.holding():
             runner = BatchRunner(self.ready, lane, self._clock, request.terms, _noting(lane, request))
             return runner.run(batch, request.stop_at_ms, known)
 

@@ -18,6 +18,7 @@ from cascade.runtime.dispatcher import Dispatcher, Resources
 from cascade.runtime.lane import Lane
 from cascade.runtime.lane_work import LaneWork, Work
 from cascade.runtime.lending import Borrower
+from cascade.runtime.nesting import HeldLanes
 from cascade.runtime.pending import LoneCall, Pending, Refused
 from cascade.runtime.ready import ReadyPolicy
 from cascade.runtime.receivers import deliver
@@ -67,8 +68,9 @@ class Engine(LaneSource):
         self.clock, self.max_batch = resources.clock, resources.max_batch
         self.renewals: list[Callable[[], None]] = []
         self.is_direct = True
+        self.held = HeldLanes()
         for lane in self.lanes:
-            lane.note = partial(self._note_direct, lane)
+            lane.note, lane.holding = partial(self._note_direct, lane), partial(self.held.on, lane)
         self._begin()
 
     def _begin(self) -> None:
@@ -253,7 +255,7 @@ class Engine(LaneSource):
     def renew(self) -> None:
         """In a child process: nothing of what was in progress is, and no thread is there."""
         refusal = self.refusal
-        for renew in (*(lane.renew for lane in self.lanes), *self.renewals):
+        for renew in (*(lane.renew for lane in self.lanes), self.held.clear, *self.renewals):
             renew()
         self._begin()
         devices = sorted({stage.device for stage in self.lanes[0].stages} - {"cpu"})

@@ -48,6 +48,8 @@ class Lane:
         When who holds the lane expects to be done.
     at_work : callable
         Context of a thread other than a caller's that runs stages of it.
+    holding : callable
+        Context of a thread that has taken it and runs stages.
     is_claimed : bool
         Whether somebody waits for who holds the lane without having been told to; they call the engine once it is released.
     """
@@ -64,6 +66,7 @@ class Lane:
         self.until_ms = INFINITE
         self.note: Callable[[int, float], None] = _forget
         self.at_work: Callable[[], AbstractContextManager[None]] = nullcontext
+        self.holding: Callable[[], AbstractContextManager[None]] = nullcontext
         self._now = clock.now_ms
         self._threads = threads
         # Stages on a device run on the stream of the lane.

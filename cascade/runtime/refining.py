@@ -37,7 +37,7 @@ def improving_walk(
         if action == STOP:
             return
     while True:
-        with engine.lane(ready.mean_ms[action] if action >= 0 else 0.0) as lane, lane.at_work():
+        with engine.lane(ready.mean_ms[action] if action >= 0 else 0.0) as lane, lane.at_work(), lane.holding():
             action = walk.fallback(lane) if action < 0 else action
             began_ms = now()
             answered = walk.run(action, lane)

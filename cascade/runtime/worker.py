@@ -98,7 +98,8 @@ class Worker:
         try:
             self._threads.limit()
             self._lane.use_device()
-            self._doing.run(work)
+            with self._lane.holding():
+                self._doing.run(work)
         except BaseException as error:  # noqa: BLE001 - whatever a model or an input does, the lane goes on
             name = self._lane.stages[work.stage].name
             fault = StageError(f"stage {name!r} could not be run: {type(error).__name__}: {error}")

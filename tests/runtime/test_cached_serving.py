@@ -529,14 +529,16 @@ def test_a_batch_that_fails_lets_others_find_out(serve, stages, cache):
     assert predictor.predict_batch([3, 4]).labels.tolist() == serve(stages=stages).predict_batch([3, 4]).labels.tolist()
 
 
-@pytest.mark.parametrize("method", ["predict", "predict_batch", "submit", "refine"])
-def test_a_stage_that_asks_the_same_question_does_not_wait_for_itself(serve, gradual, clock, method):
+@pytest.mark.parametrize("outer", ["predict", "predict_batch", "submit", "refine", "strict"])
+@pytest.mark.parametrize("other", [0, 1])
+@pytest.mark.parametrize("method", ["predict", "predict_batch", "refine"])
+def test_a_stage_that_asks_its_own_predictor_does_not_wait_for_itself(serve, gradual, clock, method, other, outer):
     cache, inner = ResultCache(clock=clock), []
 
     def asking(batch):
         if not inner:
             inner.append(None)
-            inner.append(ask(np.asarray(batch)[0]))
+            inner.append(ask(np.asarray(batch)[0] + other))
         return gradual.probs[np.asarray(batch, int), 0]
 
     def ask(row):
@@ -544,17 +546,26 @@ def test_a_stage_that_asks_the_same_question_does_not_wait_for_itself(serve, gra
             return predictor.predict_batch(np.array([row])).labels[0]
         if method == "refine":
             return [*predictor.refine(row)][-1].label
-        return predictor.predict(row).label if method == "predict" else predictor.submit(row).result(PATIENCE_S).label
+        return predictor.predict(row).label
 
     stages = [
         FakeStage("weak", asking, 1.0, clock, version="weak"),
         FakeStage("strong", gradual.probs[:, 1], 10.0, clock, version="strong"),
     ]
-    predictor = serve(stages=stages, cache=cache, lanes=2)
-    outer = joined([in_thread(lambda: predictor.predict(np.int64(3), budget_ms=5.0))])[0]
-    assert outer.path == ("weak",)
+    predictor = serve(stages=stages, cache=cache)
+    row = np.int64(3)
+    ways = {
+        "predict": lambda: predictor.predict(row, budget_ms=5.0).path,
+        "predict_batch": lambda: next(iter(predictor.predict_batch(np.array([row]), budget_ms=5.0).path_counts)),
+        "submit": lambda: predictor.submit(row, budget_ms=5.0).result(PATIENCE_S).path,
+        "refine": lambda: [*predictor.refine(row, budget_ms=5.0)][-1].path,
+        "strict": lambda: predictor.predict(row, budget_ms=5.0, strict=True).path,
+    }
+    assert joined([in_thread(ways[outer])])[0][0] == "weak"
     assert inner[1] is not None
     assert len(cache.flights) == 0
+    # The lane is free, for others too.
+    assert joined([in_thread(lambda: predictor.predict(9))])[0].label is not None
 
 
 # Refining.
