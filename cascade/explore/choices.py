@@ -16,6 +16,7 @@ from cascade.core.frontier import Frontier
 HEADROOM = 0.8
 """Share of a lane's time that is planned, as a predictor does by default."""
 _MAX_BUDGETS = 40
+_MAX_PATHS = 12
 _N_LOADS, _N_TARGETS = 16, 40
 _SLACK = 1e-9
 NO_TARGET = -1
@@ -123,9 +124,15 @@ class Choices:
                 return place
         return NO_TARGET
 
+    def thinned(self) -> Choices:
+        """Every other price, or where only the first is left every other budget, counted from the end."""
+        if any(len(levels) > 1 for levels in self.levels):
+            return Choices(self.budgets, tuple(levels[::2] for levels in self.levels))
+        return Choices(self.budgets[::-2][::-1], self.levels[::-2][::-1])
+
     def to_dict(self) -> dict[str, Any]:
         """Everything in words and numbers, ready for JSON; texts that repeat are named by number."""
-        known: dict[str, dict[Any, int]] = {"words": {}, "thresholds": {}, "paths": {}, "labels": {}}
+        known: dict[str, dict[Any, int]] = {"lines": {}, "rows": {}, "paths": {}, "labels": {}}
         starts = np.cumsum([0, *(len(levels) for levels in self.levels)]).tolist()
         loads, targets = self.loads_rps, self.targets
         found = [[self.level_at(place, load) for load in loads] for place in range(len(self.budgets))]
@@ -207,11 +214,19 @@ def _cell(choice: Choice, known: dict[str, dict[Any, int]]) -> dict[str, Any]:
             f"{choice.price:.3g}",
             f"{float(f'{choice.most_rps:.3g}'):g} a second",
         ],
-        "words": _number(known["words"], choice.words),
-        "thresholds": _number(known["thresholds"], choice.thresholds),
-        "paths": [[_number(known["paths"], path), round(share, 6), percent(share)] for path, share in choice.paths],
+        "words": [_number(known["lines"], line) for line in choice.words.splitlines()],
+        "thresholds": [_number(known["rows"], row) for row in choice.thresholds],
+        "paths": [
+            [_number(known["paths"], path), round(share, 6), percent(share)] for path, share in _frequent(choice)
+        ],
         "examples": [_example(example, known) for example in choice.examples],
     }
+
+
+def _frequent(choice: Choice) -> Sequence[tuple[str, float]]:
+    """The paths that most items take, and what the others sum to."""
+    shown, rest = choice.paths[:_MAX_PATHS], choice.paths[_MAX_PATHS:]
+    return [*shown, (f"{len(rest)} other paths", sum(share for _, share in rest))] if rest else shown
 
 
 def _example(example: Answered, known: dict[str, dict[Any, int]]) -> Sequence[Any]:

@@ -17,22 +17,23 @@ from cascade.errors import DataError
 from cascade.explore.png import data_uri, is_image, pixels
 
 N_EXAMPLES = 36
+_MAX_PATHS = 9
 _MAX_SIDE = 64
 _MAX_LETTERS = 160
 _N_NUMBERS = 6
 
 
 def chosen_examples(policy: Policy, outcomes: Outcomes) -> IntArray:
-    """Rows of which every path has its share: of each path without a deadline as many, over the range of confidence."""
+    """Rows of the paths that most items take without a deadline: of each as many, over the range of confidence."""
     result = policy.replay(outcomes)
-    n_paths = len(result.path_counts)
-    each = max(N_EXAMPLES // n_paths, 1)
+    n_paths = min(len(result.path_counts), _MAX_PATHS)
+    each = N_EXAMPLES // n_paths
     rows: list[int] = []
     for path in range(n_paths):
         members = np.flatnonzero(result.path_index == path)
         members = members[np.argsort(-result.confidence[members], kind="stable")]
         rows += members[np.unique(np.linspace(0, len(members) - 1, each).round().astype(int))].tolist()
-    return np.array(rows[:N_EXAMPLES], np.int64)
+    return np.array(rows, np.int64)
 
 
 def shown_inputs(inputs: Any, outcomes: Outcomes, rows: IntArray) -> list[dict[str, str]]:

@@ -74,7 +74,7 @@
     for (const single of singles) {
       chart.append(drawn("line", { class: "single", x1: x(single.ms), x2: x(single.ms), y1: y(single.low), y2: y(single.high) }));
       chart.append(drawn("rect", { class: "single", x: x(single.ms) - 5, y: y(single.accuracy) - 5, width: 10, height: 10 }));
-      const name = single.name.length > 18 ? `${single.name.slice(0, 17)}…` : single.name;
+      const name = single.name.length > 18 ? `${single.name.slice(0, 8)}…${single.name.slice(-8)}` : single.name;
       const side = x(single.ms) > W - 120 ? "end" : x(single.ms) < LEFT + 60 ? "start" : "middle";
       chart.append(drawn("text", { class: "single", x: x(single.ms), y: Math.min(y(single.low) + 18, H - BOTTOM - 4), "text-anchor": side }, name));
     }
@@ -130,9 +130,9 @@
     }));
   };
   const showPlan = (cell) => {
-    byId("plan").hidden = !data.words[cell.words];
-    byId("words").textContent = data.words[cell.words];
-    byId("thresholds").tBodies[0].replaceChildren(...data.thresholds[cell.thresholds].map(rowOf));
+    byId("plan").hidden = !cell.words.length;
+    byId("words").textContent = cell.words.map((line) => data.lines[line]).join("\n");
+    byId("thresholds").tBodies[0].replaceChildren(...cell.thresholds.map((row) => rowOf(data.rows[row])));
   };
   const showMix = (cell) => {
     byId("mix").hidden = !cell.paths.length;
@@ -173,7 +173,7 @@
     const ordered = [...groups.keys()].sort((a, b) => length(a) - length(b) || a - b);
     byId("examples").replaceChildren(...ordered.map((path) => {
       const block = element("div", undefined, "path"), head = element("h3", `${data.paths[path]} `), list = element("ul");
-      head.append(element("span", `${share.get(path)} of the items`, "tag"));
+      head.append(element("span", share.has(path) ? `${share.get(path)} of the items` : "a rare path", "tag"));
       list.append(...groups.get(path).slice(0, EACH));
       block.append(head, list);
       return block;

@@ -27,6 +27,8 @@ from cascade.explore.examples import chosen_examples, shown_inputs
 from cascade.explore.plans import choices_of_policy
 
 TITLE = "What a latency budget buys"
+MAX_BYTES = 1_900_000
+"""A page that would be larger offers fewer prices, then fewer budgets."""
 _ABOUT_LOAD = (
     "The load: requests a second on one lane, one at a time, with 80 % of its time planned. Requests that share batches take "
     "less of it, so a predictor carries more."
@@ -71,14 +73,18 @@ def page_of(
             f"expected policy= and outcomes= together, and inputs= only beside them, got {', '.join(given)}: a plan is "
             "shown by replaying the policy over the outcomes, and inputs are its examples"
         )
-    data = {"curve": _curve(curve), "about": _about(curve, policy, outcomes)}
+    still: dict[str, Any] = {"curve": _curve(curve), "about": _about(curve, policy, outcomes), "inputs": []}
     if policy is None or outcomes is None:
-        data |= choices_of_curve(curve).to_dict() | {"inputs": []}
+        choices = choices_of_curve(curve)
     else:
         rows = chosen_examples(policy, outcomes) if inputs is not None else np.array([], np.int64)
-        shown = shown_inputs(inputs, outcomes, rows) if inputs is not None else []
-        data |= choices_of_policy(policy, outcomes, rows, progress=progress).to_dict() | {"inputs": shown}
-    return _filled(title, data)
+        still["inputs"] = shown_inputs(inputs, outcomes, rows) if inputs is not None else []
+        choices = choices_of_policy(policy, outcomes, rows, progress=progress)
+    page = _filled(title, still | choices.to_dict())
+    while len(page.encode()) > MAX_BYTES and len(choices.budgets) > 2:
+        choices = choices.thinned()
+        page = _filled(title, still | choices.to_dict())
+    return page
 
 
 def _filled(title: str, data: dict[str, Any]) -> str:

@@ -66,12 +66,28 @@ def test_stages_that_take_no_time_carry_any_load():
 
 
 def test_texts_that_repeat_are_kept_once(choices):
-    said = choice(0.9, 1.0, words="the plan", paths=(("a > b", 1.0),), p99_ms=2.0)
+    said = choice(0.9, 1.0, words="the plan\n  run it", paths=(("a > b", 1.0),), p99_ms=2.0)
     data = Choices((1.0, None), ((said,), (said,))).to_dict()
-    assert data["words"] == ["the plan"]
+    assert data["lines"] == ["the plan", "  run it"]
+    assert data["cells"][1]["words"] == [0, 1]
     assert data["paths"] == ["a > b"]
     assert data["cells"][0]["paths"] == [[0, 1.0, "100.0 %"]]
     assert data["cells"][0]["said"] == ["90.0 %", "88.0 to 91.0 %", "1 ms", "2 ms", "0.1", "800 a second"]
+
+
+def test_of_many_paths_the_frequent_ones_are_named():
+    many = tuple((f"path {i}", 0.05) for i in range(20))
+    data = Choices((1.0,), ((choice(0.9, 1.0, paths=many),),)).to_dict()
+    assert data["paths"] == [*(f"path {i}" for i in range(12)), "8 other paths"]
+    assert data["cells"][0]["paths"][-1] == [12, 0.4, "40.0 %"]
+
+
+def test_thinning_takes_prices_first_and_keeps_the_case_without_a_deadline(choices):
+    once = choices.thinned()
+    assert once.budgets == choices.budgets
+    assert [len(levels) for levels in once.levels] == [1, 1, 2]
+    assert once.thinned().levels[2] == choices.levels[2][:1]
+    assert once.thinned().thinned().budgets == (2.0, None)
 
 
 def test_the_dictionary_names_a_cell_for_every_budget_and_load(choices):

@@ -34,14 +34,15 @@ def test_a_curve_alone_makes_a_page(ladder, tmp_path):
     ladder.curve.to_html(tmp_path / "explore.html")
     data = data_of((tmp_path / "explore.html").read_text(encoding="utf-8"))
     assert data["inputs"] == []
-    assert data["words"] == [""]
+    assert data["lines"] == data["rows"] == []
     assert len(data["curve"]["points"]) == len(ladder.curve)
     assert f"out of fold on {ladder.curve.n_items} items" in data["about"][0]
 
 
 def test_a_policy_with_outcomes_and_inputs_shows_more(page, ladder):
     data = data_of(page)
-    assert ladder.policy.explain() in data["words"]
+    words = data["cells"][data["at"][-1][0]]["words"]
+    assert "\n".join(data["lines"][line] for line in words) == ladder.policy.explain()
     assert len(data["inputs"]) == len(data["cells"][0]["examples"])
     assert {"label", "picture"} == set(data["inputs"][0])
 
@@ -107,6 +108,15 @@ def test_too_few_inputs_are_refused(ladder, tmp_path):
 def test_a_saved_curve_makes_the_same_page(ladder, tmp_path):
     ladder.curve.save(tmp_path / "curve.csv")
     assert page_of(Frontier.load(tmp_path / "curve.csv")) == page_of(ladder.curve)
+
+
+def test_a_page_that_would_be_too_large_offers_fewer_choices(ladder, page, monkeypatch):
+    monkeypatch.setattr("cascade.explore.page.MAX_BYTES", 60_000)
+    small = page_of(ladder.curve, policy=ladder.policy, outcomes=ladder.fresh, progress=False)
+    assert len(small.encode()) <= 60_000 < len(page.encode())
+    data = data_of(small)
+    assert data["budgets"][-1] == "no deadline"
+    assert ladder.policy.explain().splitlines()[0] in data["lines"]
 
 
 def test_large_colour_pictures_stay_within_the_bound_of_the_page(ladder):
