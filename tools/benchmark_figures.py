@@ -197,6 +197,20 @@ def telemetry(found: Found) -> list[Table]:
     return [Table(["what", "measured"], rows)]
 
 
+def page(found: Found) -> list[Table]:
+    """The interactive page."""
+    rows = [
+        [
+            name,
+            within(round(each["bytes"] / 1e6, 2), found["bar_bytes"] / 1e6, "MB"),
+            within(each["interactive_ms"], found["bar_ms"], "ms") if "interactive_ms" in each else "not measured",
+            f"{each['step_ms']:g} ms" if "step_ms" in each else "not measured",
+        ]
+        for name, each in found["pages"].items()
+    ]
+    return [Table(["page", "size", "can be used after", "follows a slider in"], rows)]
+
+
 def percent(share: float, digits: int = 1) -> str:
     """A share in percent."""
     return f"{100 * share:.{digits}f} %"

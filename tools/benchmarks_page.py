@@ -31,6 +31,7 @@ PARTS: Mapping[str, Mapping[str, Callable[[Found], list[Table]]]] = {
         "telemetry": figures.telemetry,
         "fit_speed": figures.fit_speed,
         "imports": figures.imports,
+        "page": figures.page,
     },
     "Load": {"serving": figures.serving, "soak": figures.soak, "simulator": figures.simulator},
 }
