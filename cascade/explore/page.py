@@ -165,7 +165,8 @@ def _about(curve: Frontier, policy: Policy | None, outcomes: Outcomes | None) ->
         f"intervals.{fresh} The plan in words is that of policy.explain, whose expectation is cross-fitted on the items "
         "that were fitted."
     )
-    return [about, _ABOUT_LOAD, numbers]
+    promise = [] if policy.guarantee is None else [f"The promise: {' '.join(policy.guarantee.explain().split())}"]
+    return [about, _ABOUT_LOAD, numbers, *promise]
 
 
 def _is_fresh(policy: Policy, outcomes: Outcomes) -> bool:

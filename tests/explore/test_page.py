@@ -84,6 +84,14 @@ def test_items_that_were_fitted_on_are_called_so(ladder, page):
     assert "The policy was fitted on these items, which flatters it." in data_of(seen)["about"][-1]
 
 
+def test_a_promise_is_repeated_with_its_limits(ladder):
+    certificate = cascade.control_risk(ladder.policy, ladder.fresh, max_risk=0.3, delta=0.2, risk="error")
+    page = page_of(ladder.curve, policy=certificate.policy, outcomes=ladder.fresh, progress=False)
+    said = data_of(page)["about"][-1]
+    assert said == "The promise: " + " ".join(certificate.guarantee.explain().split())
+    assert "Not covered: " in said
+
+
 @pytest.mark.parametrize("names", [("policy",), ("outcomes",), ("inputs",), ("policy", "inputs")])
 def test_what_does_not_go_together_is_refused(ladder, names):
     given = {"policy": ladder.policy, "outcomes": ladder.fresh, "inputs": np.zeros((400, 2))}
