@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from cascade.caching.result_cache import ResultCache
 from cascade.caching.similarity import SimilarityCache
@@ -396,3 +397,100 @@ def test_refusals_of_status_are_the_same_with_and_without_a_cache():
     assert answers["with"].status is answers["without"].status is Status.DEGRADED
     assert answers["with"].path == ()
     assert not answers["with"].from_cache
+
+
+# Whatever comes, in whatever order.
+
+TTL_MS = 60.0
+UNSURE = [row for row in range(N) if len(decided(policy_of("pooled"), "pooled", row, 0, None)) > 1][:2]
+ROWS, TENANTS = st.sampled_from(UNSURE), st.sampled_from([None, "a"])
+WAYS = st.sampled_from(["predict", "submit", "batch", "refine", "strict"])
+
+
+@cache
+def aged():
+    clock = VirtualClock()
+    cache_ = ResultCache(ttl_ms=TTL_MS, clock=clock)
+    return (*served("pooled", cache_, clock=clock), cache_, clock)
+
+
+class CachedRequests(RuleBasedStateMachine):
+    """One predictor, beside what must be known by row and tenant: the path, and when the oldest part of it was said."""
+
+    def __init__(self):
+        super().__init__()
+        self.predictor, self.stages, self.cache, self.clock = aged()
+        self.cache.clear()
+        self.predictor.swap_policy(policy_of("pooled"))
+        self.known = {}
+
+    @rule(row=ROWS, tenant=TENANTS, budget_ms=BUDGETS_MS, way=WAYS)
+    def ask(self, row, tenant, budget_ms, way):
+        self.check(row, tenant, budget_ms, way)
+
+    @rule(row=ROWS, tenant=TENANTS, way=WAYS)
+    def ask_for_more_and_more(self, row, tenant, way):
+        for budget_ms in (1.503, 4.503, None):
+            self.check(row, tenant, budget_ms, way)
+            self.clock.wait(TTL_MS / 4)
+
+    def check(self, row, tenant, budget_ms, way):
+        start_ms, n_before = self.clock.now_ms(), sum(runs(self.stages))
+        path, born_ms = self.known.get((row, tenant), ((), 0.0))
+        is_known = bool(path) and start_ms < born_ms + TTL_MS
+        keywords = {"budget_ms": budget_ms, "namespace": tenant}
+        if way == "batch":
+            answers = self.predictor.predict_batch([row], **keywords)
+            told, from_cache, confidence = next(iter(answers.path_counts)), answers.from_cache[0], answers.confidence[0]
+        else:
+            answer = {
+                "predict": lambda: self.predictor.predict(row, **keywords),
+                "strict": lambda: self.predictor.predict(row, infeasible="prior", strict=True, **keywords),
+                "submit": lambda: self.predictor.submit(row, **keywords).result(30.0),
+                "refine": lambda: [*self.predictor.refine(row, **keywords)][-1],
+            }[way]()
+            told, from_cache, confidence = answer.path, answer.from_cache, answer.confidence
+        assert from_cache == is_known
+        begun = path if is_known else ()
+        assert told[: len(begun)] == begun
+        assert sum(runs(self.stages)) - n_before == len(told) - len(begun)
+        if told:
+            expected = evidence_of(self.predictor.policy, "pooled", row, set_of(told))[1]
+            assert confidence == pytest.approx(expected, abs=1e-6)
+        self.keep(row, tenant, begun, told, born_ms)
+
+    def keep(self, row, tenant, begun, told, born_ms):
+        """What is known by now: what has grown too old while stages ran is replaced by what they said."""
+        now_ms, added = self.clock.now_ms(), told[len(begun) :]
+        if begun and now_ms < born_ms + TTL_MS:
+            self.known[row, tenant] = told, born_ms
+        elif added:
+            self.known[row, tenant] = added, now_ms
+
+    @rule(duration_ms=st.sampled_from([TTL_MS / 3, TTL_MS * 0.7]))
+    def wait(self, duration_ms):
+        self.clock.wait(duration_ms)
+
+    @rule(tenant=TENANTS, is_all=st.booleans())
+    def forget(self, tenant, is_all):
+        if is_all:
+            self.cache.clear()
+        else:
+            self.cache.invalidate(tenant)
+        self.known = {name: value for name, value in self.known.items() if not is_all and name[1] != tenant}
+
+    @rule(seed=st.sampled_from([3, 4]))
+    def swap(self, seed):
+        self.predictor.swap_policy(policy_of("pooled", seed))
+
+    @invariant()
+    def counts_add_up(self):
+        stats = self.cache.stats()
+        assert stats.stored == stats.evictions + stats.expired + stats.invalidated + stats.entries
+        assert stats.bytes <= stats.max_bytes
+        assert len(self.cache.flights) == 0
+        assert not self.cache.flights.is_at_work()
+
+
+TestCachedRequests = pytest.mark.slow(CachedRequests.TestCase)
+TestCachedRequests.settings = settings(max_examples=25, stateful_step_count=30)
