@@ -559,7 +559,7 @@ def test_a_stage_that_asks_its_own_predictor_does_not_wait_for_itself(serve, gra
         "predict_batch": lambda: next(iter(predictor.predict_batch(np.array([row]), budget_ms=5.0).path_counts)),
         "submit": lambda: predictor.submit(row, budget_ms=5.0).result(PATIENCE_S).path,
         "refine": lambda: [*predictor.refine(row, budget_ms=5.0)][-1].path,
-        "strict": lambda: predictor.predict(row, budget_ms=5.0, strict=True).path,
+        "strict": lambda: predictor.predict(row, strict=True).path,
     }
     assert joined([in_thread(ways[outer])])[0][0] == "weak"
     assert inner[1] is not None
