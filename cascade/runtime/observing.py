@@ -51,6 +51,11 @@ class Observing:
         -------
         Listening
             ``stop()`` ends it, as does leaving its ``with`` block. In a forked process nobody listens.
+
+        Notes
+        -----
+        Told is what `stats` counts: a call whose arguments or input cannot be used is no request, and neither is one whose
+        postprocessing raises.
         """
         return self._listeners.add(listener)
 
