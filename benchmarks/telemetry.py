@@ -16,13 +16,12 @@ hears, and one that writes JSON lines.
 Scrape: all of it, from the counters to the text, for a predictor of four stages on two lanes, whose answers took every path there is, in three
 classes, and which has a cache; its stages ran in every class of batch sizes up to 32, the largest batch by default, or up to 1,024, the largest part
 of a call of many rows. "Idle": nobody else wants the interpreter. "Busy": a
-thread asks it for answers meanwhile, and each of the two waits up to 5 ms, the switch interval, for the other to let go of the interpreter. "Short": the same with a switch interval of 0.5 ms. "CPU" is
+thread asks it for answers meanwhile, and each of the two waits up to 5 ms, the switch interval, for the other to let go of the interpreter. "CPU" is
 what the scraping thread computed. Bar: 10 ms, busy.
 """
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 import tracemalloc
@@ -61,17 +60,7 @@ COST_BAR_US, BYTES_BAR, SCRAPE_BAR_MS = 2.0, 5632.0, 10.0
 BUDGET_MS = 1000.0
 BLOCK, N_BLOCKS, N_WARM_BLOCKS = 20, 400, 20
 N_HISTOGRAMS, N_FILLED, N_DURATIONS = 10_000, 100, 1_000
-SCRAPED = (
-    "idle_p50_ms",
-    "idle_max_ms",
-    "idle_cpu_p50_ms",
-    "busy_p50_ms",
-    "busy_max_ms",
-    "busy_cpu_p50_ms",
-    "short_p50_ms",
-    "short_max_ms",
-)
-SHORT_S = 0.0005
+SCRAPED = ("idle_p50_ms", "idle_max_ms", "idle_cpu_p50_ms", "busy_p50_ms", "busy_max_ms", "busy_cpu_p50_ms")
 N_SCRAPES, STAGES = 100, ("tiny", "small", "medium", "large")
 WAYS: dict[str, Callable[[Predictor, Any], Any]] = {
     "predict": lambda predictor, x: predictor.predict(x, budget_ms=BUDGET_MS),
@@ -183,15 +172,11 @@ def measure_scrape(parts: Parts, largest: int) -> dict[str, Any]:
         thread = threading.Thread(target=ask)
         thread.start()
         busy_ms = _scrapes_ms(registry)
-        usual_s = sys.getswitchinterval()
-        sys.setswitchinterval(SHORT_S)
-        short_ms = _scrapes_ms(registry)
-        sys.setswitchinterval(usual_s)
         is_over.set()
         thread.join()
     text = generate_latest(registry)
     found = {"lines": text.count(b"\n"), "bytes": len(text)}
-    for name, (took, computed) in {"idle": idle_ms, "busy": busy_ms, "short": short_ms}.items():
+    for name, (took, computed) in {"idle": idle_ms, "busy": busy_ms}.items():
         found |= {f"{name}_p50_ms": round(float(np.median(took)), 2), f"{name}_max_ms": round(float(np.max(took)), 2)}
         found[f"{name}_cpu_p50_ms"] = round(float(np.median(computed)), 2)
     return found
@@ -280,8 +265,6 @@ def report(found: dict[str, Any]) -> None:
         "busy p50 ms",
         "max",
         "cpu p50",
-        "short p50 ms",
-        "max",
         "bar",
         "met",
     ]

@@ -192,7 +192,6 @@ def telemetry(found: Found) -> list[Table]:
         rows.append([f"a scrape of {scrape['lines']} lines, {name}", f"{scrape['idle_p50_ms']:g} ms"])
         busy = f"{within(scrape['busy_p50_ms'], 10.0, 'ms')}, of which {scrape['busy_cpu_p50_ms']:g} ms computed"
         rows.append(["the same beside a thread that asks for answers", busy])
-        rows.append(["the same with a switch interval of 0.5 ms", f"{scrape['short_p50_ms']:g} ms"])
     rows.append(["one histogram", within(round(found["memory"]["bytes_each"] / 1024, 2), 5.5, "KiB")])
     return [Table(["what", "measured"], rows)]
 

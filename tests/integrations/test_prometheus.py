@@ -98,6 +98,16 @@ def test_times_are_seconds_in_cumulative_buckets(busy):
     assert found["cascade_wake_late_seconds",] == 0.00025
 
 
+@pytest.mark.parametrize(
+    ("n", "named"), [(1, "1"), (2, "4"), (4, "4"), (5, "16"), (16, "16"), (17, "64"), (1024, "1024")]
+)
+def test_runs_are_told_by_every_other_class_of_batch_sizes(n, named):
+    busy = Busy(Measures())
+    busy.counters.count_service("small", n, 2.0)
+    found = scraped(PrometheusCollector(busy))
+    assert found["cascade_stage_duration_seconds_sum", ("batch_size", named), ("stage", "small")] == 0.002
+
+
 def test_buckets_never_fall_and_end_at_the_count(busy):
     rng = np.random.default_rng(0)
     for latency_ms in rng.lognormal(0.0, 4.0, 500).tolist():
