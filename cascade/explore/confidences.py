@@ -19,7 +19,9 @@ ANSWERS = "answers"
 """Name of the policy's answers among the sources."""
 
 
-def plot_reliability(found: Reliability, sources: Sequence[str] | None = None, *, axes: Axes | None = None) -> Axes:
+def plot_reliability(
+    found: Reliability, sources: Sequence[str] | None = None, *, min_items: int = 10, axes: Axes | None = None
+) -> Axes:
     """Accuracy against mean confidence for each bin, beside the diagonal of confidences that can be taken at their word.
 
     A marker's area is the share of the items in its bin, its bar the 95 % interval of the accuracy there. Bins below the
@@ -31,6 +33,8 @@ def plot_reliability(found: Reliability, sources: Sequence[str] | None = None, *
     sources : sequence of str, optional
         Names of stages, sets of stages joined by ``" + "``, or ``"answers"``; by default all stages, and the answers if
         a policy was looked at.
+    min_items : int
+        Bins with fewer items are left out: they say next to nothing, and jump. They count in the calibration errors.
     axes : matplotlib Axes, optional
         To draw on; by default those of a new figure.
 
@@ -41,7 +45,7 @@ def plot_reliability(found: Reliability, sources: Sequence[str] | None = None, *
     Raises
     ------
     ConfigurationError
-        If a source is not known.
+        If a source is not known, or ``min_items`` is below 1.
     MissingExtra
         If matplotlib is not installed.
     """
@@ -50,10 +54,12 @@ def plot_reliability(found: Reliability, sources: Sequence[str] | None = None, *
     unknown = [name for name in chosen if name not in known]
     if unknown:
         raise ConfigurationError(f"expected sources among {', '.join(known)}, got {', '.join(unknown)}")
+    if min_items < 1:
+        raise ConfigurationError(f"expected min_items of at least 1, got {min_items}")
     axes = axes_or_new(axes, 7.8, 5.2)
     axes.plot([0.0, 1.0], [0.0, 1.0], color=QUIET, linewidth=1.0, linestyle=":", label="as sure as right")
     for place, name in enumerate(chosen):
-        _draw(axes, known[name], name, place)
+        _draw(axes, known[name], name, place, min_items)
     dress(axes, title="How far confidences can be trusted", x="mean confidence of the bin", y="share of right answers")
     axes.set_xlim(0.0, 1.02)
     axes.set_ylim(0.0, 1.02)
@@ -68,8 +74,8 @@ def _sources(found: Reliability) -> dict[str, Calibration]:
     return known if found.answers is None else {**known, ANSWERS: found.answers}
 
 
-def _draw(axes: Axes, curve: Calibration, name: str, place: int) -> None:
-    filled = curve.counts > 0
+def _draw(axes: Axes, curve: Calibration, name: str, place: int, min_items: int) -> None:
+    filled = curve.counts >= min_items
     trust, shown, counts = curve.mean_confidence[filled], curve.accuracy[filled], curve.counts[filled]
     ends = np.array([wilson_interval(round(share * n), int(n)) for share, n in zip(shown, counts, strict=True)])
     colour, marker = PALETTE[place % len(PALETTE)], MARKERS[place % len(MARKERS)]
@@ -78,7 +84,7 @@ def _draw(axes: Axes, curve: Calibration, name: str, place: int) -> None:
     axes.scatter(
         trust,
         shown,
-        s=14.0 + 260.0 * counts / counts.sum(),
+        s=14.0 + 260.0 * counts / curve.n_items,
         marker=marker,
         color=colour,
         edgecolor="white",

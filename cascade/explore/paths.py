@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Path = tuple[str, ...]
-_BAR, _GAP = 0.3, 0.03
+_BAR, _GAP = 0.36, 0.03
 # Bands thinner than this carry no words.
 _WORDY = 0.035
+_MAX_LETTERS = 11
 
 
 def exit_rates(replays: Mapping[float | None, Replay]) -> dict[Path, list[float]]:
@@ -132,8 +133,9 @@ def plot_path_flow(result: Replay, *, axes: Axes | None = None) -> Axes:
     MissingExtra
         If matplotlib is not installed.
     """
-    axes = axes_or_new(axes, 8.4, 4.8)
     shares = _shares(result)
+    depth = max(len(path) for path in shares)
+    axes = axes_or_new(axes, 2.6 * (depth + 0.75), 4.8)
     stages = sorted({stage for path in shares for stage in path}, key=lambda name: _first_place(name, shares))
     colours = {stage: PALETTE[i % 8] for i, stage in enumerate(stages)}
     nodes = list(_nodes(shares, (), 0.0))
@@ -141,12 +143,12 @@ def plot_path_flow(result: Replay, *, axes: Axes | None = None) -> Axes:
         step, colour = len(node.path) - 1, colours[node.path[-1]]
         axes.bar(step, node.share, _BAR, node.low, align="edge", color=colour, edgecolor="white", linewidth=0.8)
         if node.share >= _WORDY:
-            words = f"{node.path[-1]}\n{100.0 * node.share:.1f} %" if node.share >= 2 * _WORDY else node.path[-1]
+            name = _short(node.path[-1])
+            words = f"{name}\n{100.0 * node.share:.1f} %" if node.share >= 2 * _WORDY else name
             middle = (step + 0.5 * _BAR, node.low + 0.5 * node.share)
             axes.annotate(words, middle, ha="center", va="center", color=ink_on(colour), fontsize=8.5, weight="bold")
         _draw_answered(axes, node, step)
     _draw_bands(axes, nodes, colours)
-    depth = max(len(path) for path in shares)
     axes.set_xlim(-0.05, depth - 1 + _BAR + 0.75)
     axes.set_ylim(max(node.high for node in nodes) + 0.02, -0.02)
     axes.set_xticks([step + 0.5 * _BAR for step in range(depth)], [_ordinal(step) for step in range(depth)])
@@ -200,6 +202,11 @@ def _draw_bands(axes: Axes, nodes: list[_Node], colours: Mapping[str, str]) -> N
 
 def _shares(result: Replay) -> dict[Path, float]:
     return {path: count / len(result.correct) for path, count in result.path_counts.items()}
+
+
+def _short(name: str) -> str:
+    """The beginning and the end of a name that would be wider than its bar."""
+    return name if len(name) <= _MAX_LETTERS else f"{name[:5]}…{name[-5:]}"
 
 
 def _first_place(stage: str, shares: Mapping[Path, float]) -> tuple[int, float]:

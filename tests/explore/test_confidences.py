@@ -25,14 +25,29 @@ def test_stages_and_answers_are_drawn_with_their_calibration_errors(ladder):
 
 
 @pytest.mark.slow
+def test_sources_differ_in_colour_and_marker(ladder):
+    handles = plot_reliability(reliability(ladder.fresh)).get_legend().legend_handles[1:]
+    assert len({handle.get_color() for handle in handles}) == len({handle.get_marker() for handle in handles}) == 3
+
+
+@pytest.mark.slow
 def test_a_marker_stands_in_every_bin_that_holds_items(ladder):
     found = reliability(ladder.fresh)
-    axes = plot_reliability(found, ["middle"])
+    axes = plot_reliability(found, ["middle"], min_items=1)
     curve = found.stages["middle"]
     markers = axes.collections[-1]
     some = curve.counts > 0
     np.testing.assert_allclose(markers.get_offsets(), np.column_stack([curve.mean_confidence, curve.accuracy])[some])
     assert np.argmax(markers.get_sizes()) == np.argmax(curve.counts[some])
+
+
+@pytest.mark.slow
+def test_bins_with_few_items_are_left_out(ladder):
+    found = reliability(ladder.fresh)
+    markers = plot_reliability(found, ["middle"], min_items=20).collections[-1]
+    assert len(markers.get_offsets()) == (found.stages["middle"].counts >= 20).sum() < 15
+    with pytest.raises(ConfigurationError, match="expected min_items of at least 1, got 0"):
+        plot_reliability(found, min_items=0)
 
 
 @pytest.mark.slow

@@ -68,9 +68,14 @@ def test_the_flow_says_which_share_answers_where():
 
 
 @pytest.mark.slow
+def test_a_name_wider_than_its_bar_keeps_its_beginning_and_its_end():
+    assert "netwo…th 16\n100.0 %" in words(plot_path_flow(replayed({("network of depth 16",): 4})))
+
+
+@pytest.mark.slow
 def test_bars_of_one_step_never_overlap():
     axes = plot_path_flow(replayed(FORKED))
-    bars = [bar for bar in axes.patches if bar.get_width() == pytest.approx(0.3)]
+    bars = [bar for bar in axes.patches if bar.get_width() == pytest.approx(0.36)]
     assert sum(bar.get_height() for bar in bars if bar.get_x() == 0.0) == pytest.approx(1.0)
     for step in range(3):
         spans = sorted((bar.get_y(), bar.get_y() + bar.get_height()) for bar in bars if bar.get_x() == step)
