@@ -43,8 +43,8 @@ class Choice:
         Share of right answers, and its interval.
     mean_ms : float
         Mean time per item.
-    price : float
-        Accuracy per millisecond.
+    price : float or None
+        Accuracy per millisecond; None for a chain set by hand, which has none.
     is_late : bool
         Whether not even the fastest stage fits the budget, so that it answers late.
     p99_ms : float or None
@@ -63,7 +63,7 @@ class Choice:
     ci_low: float
     ci_high: float
     mean_ms: float
-    price: float
+    price: float | None
     is_late: bool = False
     p99_ms: float | None = None
     words: str = ""
@@ -211,7 +211,7 @@ def _cell(choice: Choice, known: dict[str, dict[Any, int]]) -> dict[str, Any]:
             interval(choice.ci_low, choice.ci_high),
             milliseconds(choice.mean_ms),
             "" if choice.p99_ms is None else milliseconds(choice.p99_ms),
-            f"{choice.price:.3g}",
+            "" if choice.price is None else f"{choice.price:.3g}",
             f"{float(f'{choice.most_rps:.3g}'):g} a second",
         ],
         "words": [_number(known["lines"], line) for line in choice.words.splitlines()],

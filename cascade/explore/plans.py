@@ -94,8 +94,8 @@ def _choice(
     )
 
 
-def _unloaded(policy: Policy, budget_ms: float | None) -> float:
-    return 0.0 if policy.statistics is None else policy.unloaded_price(budget_ms)
+def _unloaded(policy: Policy, budget_ms: float | None) -> float | None:
+    return None if policy.statistics is None else policy.unloaded_price(budget_ms)
 
 
 def _in_rows(thresholds: Thresholds) -> tuple[tuple[str, str, str], ...]:

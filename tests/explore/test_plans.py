@@ -82,4 +82,6 @@ def test_a_chain_set_by_hand_has_one_level_for_each_budget(ladder):
     chain = Policy.from_thresholds([0.9, 0.8], ladder.service)
     choices = choices_of_policy(chain, ladder.fresh, np.array([], np.int64), progress=False)
     assert {len(levels) for levels in choices.levels} == {1}
+    assert choices.levels[-1][0].price is None
+    assert choices.to_dict()["cells"][-1]["said"][4] == ""
     assert "set by hand" in choices.levels[-1][0].words
