@@ -66,7 +66,8 @@ QUIET = (
 )
 
 
-@pytest.fixture(scope="session")
+# No longer than a module: meanwhile an event loop runs on this thread, so that tests of coroutines could not.
+@pytest.fixture(scope="module")
 def browser():
     """The system's Chromium without a screen."""
     found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
