@@ -179,11 +179,12 @@ def absorb_scores(scores: Any, as_logits: bool, slot: int, after: int, params: A
 @compiled
 def all_finite(flat: Any) -> bool:
     """True if every entry of a one-dimensional float array is finite."""
-    total = 0.0
+    zero, are_finite = flat.dtype.type(0), True
     for i in range(flat.shape[0]):
-        # zero times a finite number is zero; times NaN or infinity it is NaN.
-        total += flat[i] * 0.0
-    return total == 0.0
+        # Zero times a finite number is zero; times NaN or infinity it is NaN. Of the array's own type, and without a branch, eight or more
+        # are done at once: a sum of the same products, each of which waits for the one before, takes 4 to 20 times as long.
+        are_finite &= flat[i] * zero == zero
+    return are_finite
 
 
 @compiled_brief

@@ -67,6 +67,19 @@ def test_stacked_pooling_adds_the_rows_of_the_labels_said():
     assert probs == pytest.approx(softmax(z), abs=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_found_wherever_it_is(dtype, value):
+    for size in (1, 7, 33):
+        for place in range(size):
+            row = np.linspace(-1.0, 1.0, size).astype(dtype)
+            assert kernels.all_finite(row)
+            assert kernels.item_is_finite(row)
+            row[place] = value
+            assert not kernels.all_finite(row)
+            assert not kernels.item_is_finite(row)
+
+
 def test_finite_arrays_are_told_from_others():
     assert kernels.all_finite(np.array([1e300, -1e300]))
     assert not kernels.all_finite(np.array([1.0, np.nan], np.float32))
