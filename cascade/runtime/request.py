@@ -104,10 +104,14 @@ class InputCheck:
 
     def one(self, x: Any, preprocess: Callable[[Any], Any] | None) -> Any:
         """A batch of one item, preprocessed and checked."""
-        if preprocess is None and type(x) is _ARRAY and x.shape == self._shape and x.dtype == self._dtype:
-            if self._is_finite is not None and not self._is_finite(x.ravel()):
-                raise _not_finite()
-            return x[None]
+        if preprocess is None and type(x) is _ARRAY:
+            if x.shape == self._shape and x.dtype == self._dtype:
+                if self._is_finite is not None and not self._is_finite(x.ravel()):
+                    raise _not_finite()
+                return x[None]
+            if self._shape is None:
+                self._check_numbers(x)
+                return x[None]
         batch = as_batch(x)
         if preprocess is not None:
             batch = preprocess(batch)
@@ -149,12 +153,13 @@ class InputCheck:
                     f"expected an item of shape {self._shape} and dtype {self._spec and self._spec.dtype}, as fitted, "
                     f"got shape {tuple(batch.shape[1:])} and dtype {batch.dtype}: reshape or convert the input"
                 )
-        if (
-            self._check_finite
-            and type(batch) is np.ndarray
-            and batch.dtype.kind == "f"
-            and not _finite_check(batch.dtype, batch.size)(batch.ravel())
-        ):
+        if type(batch) is _ARRAY:
+            self._check_numbers(batch)
+
+    def _check_numbers(self, numbers: Any) -> None:
+        """Of an array of any shape."""
+        dtype = numbers.dtype
+        if self._check_finite and dtype.kind == "f" and not _finite_check(dtype, numbers.size)(numbers.ravel()):
             raise _not_finite()
 
     def warm_up(self) -> None:
