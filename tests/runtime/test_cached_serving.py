@@ -1,6 +1,6 @@
 """Callers on threads of their own, with a cache: hits, upgrades, joins, faults, and what stays as it is without one."""
 
-from threading import Barrier, Thread
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -13,23 +13,9 @@ from cascade.core.service import ServiceTable
 from cascade.errors import BudgetTooSmall, ConfigurationError, InputMismatch, PredictorClosed, StageError
 from cascade.testing.fakes import FakeStage
 from cascade.testing.faults import FailingStage
+from tests.runtime.callers import FailsInTheEnd, in_thread
 
 PATIENCE_S = 30.0
-
-
-def in_thread(call):
-    """Run in a thread; what it returned or raised, once it is joined."""
-    outcome = []
-
-    def run():
-        try:
-            outcome.append(call())
-        except Exception as error:  # noqa: BLE001 - the outcome
-            outcome.append(error)
-
-    thread = Thread(target=run, name="caller", daemon=True)
-    thread.start()
-    return thread, outcome
 
 
 def joined(callers):
@@ -376,16 +362,6 @@ def test_equal_requests_at_the_same_time_are_found_out_once(serve, held, cache):
     answers = joined(callers)
     assert len({(answer.label, answer.confidence, answer.path) for answer in answers}) == 1
     assert sum(runs(held)) - sum(before) == len(answers[0].path)
-
-
-class FailsInTheEnd(FailingStage):
-    """A stage that fails on some calls once it has run."""
-
-    def run(self, batch, carry=None):
-        said = self._stage.run(batch, carry)
-        if self._is_faulty():
-            raise self._error.with_traceback(None)
-        return said
 
 
 def test_who_fails_wakes_the_others_and_one_of_them_leads(serve, held, cache):

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from concurrent.futures import CancelledError
-from threading import Thread, current_thread
+from threading import current_thread
 from threading import enumerate as threads
 
 import pytest
@@ -13,7 +13,7 @@ from cascade.caching.result_cache import ResultCache
 from cascade.core.records import Status
 from cascade.errors import PredictorClosed, StageError
 from cascade.testing.fakes import FakeStage
-from cascade.testing.faults import FailingStage
+from tests.runtime.callers import FailsInTheEnd, in_thread
 
 PATIENCE_S = 30.0
 ROOM = "cascade-joins"
@@ -34,13 +34,6 @@ def runs(stages):
 
 def names():
     return {thread.name for thread in threads()}
-
-
-def in_thread(call):
-    outcome = []
-    thread = Thread(target=lambda: outcome.append(call()), daemon=True)
-    thread.start()
-    return thread, outcome
 
 
 @pytest.fixture
@@ -170,16 +163,6 @@ def test_who_goes_on_after_a_leader_with_less_time_runs_only_the_rest(serve, hel
     assert first.result(PATIENCE_S).path == ("weak",)
     assert {other.result(PATIENCE_S).path for other in others} == {("weak", "strong")}
     assert runs(held) == [1, 1]
-
-
-class FailsInTheEnd(FailingStage):
-    """A stage that fails on some calls once it has run."""
-
-    def run(self, batch, carry=None):
-        said = self._stage.run(batch, carry)
-        if self._is_faulty():
-            raise self._error.with_traceback(None)
-        return said
 
 
 def test_the_failure_of_the_leader_wakes_all_and_one_of_them_leads(serve, held, cache):

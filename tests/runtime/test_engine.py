@@ -1,7 +1,7 @@
 """The engine under a scheduler that says what a test wants it to say."""
 
 from math import inf
-from threading import Event, Thread
+from threading import Event
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +11,7 @@ from cascade.core.records import Status
 from cascade.errors import PredictorClosed, StageError, Unavailable
 from cascade.runtime import starting
 from cascade.scheduling.messages import Answer, Arrived, Borrowed, Cancelled, Faulted, Finished, Refuse, Returned, Run
+from tests.runtime.callers import in_thread
 
 PATIENCE_S = 30.0
 
@@ -95,20 +96,6 @@ def kinds(scheduler):
     return [type(event).__name__ for event in scheduler.heard]
 
 
-def started(call):
-    outcome = []
-
-    def run():
-        try:
-            outcome.append(call())
-        except Exception as error:  # noqa: BLE001 - the outcome
-            outcome.append(error)
-
-    thread = Thread(target=run)
-    thread.start()
-    return thread, outcome
-
-
 # Lanes that others have.
 
 
@@ -118,7 +105,7 @@ def test_the_scheduler_hears_of_a_direct_call_only_if_somebody_comes_meanwhile(s
     assert kinds(scheduler) == []
     for stage in held:
         stage.hold()
-    caller, direct = started(lambda: predictor.predict(2))
+    caller, direct = in_thread(lambda: predictor.predict(2))
     while not any(stage._entered.acquire(blocking=False) for stage in held):
         pass
     future = predictor.submit(3)
@@ -157,7 +144,7 @@ def test_borrowers_and_batches_take_turns(simple, held):
 
     borrowers = []
     for i in range(2):
-        borrowers.append(started(lambda i=i: borrow(i)))
+        borrowers.append(in_thread(lambda i=i: borrow(i)))
         while len(engine._at_work.lending.borrowers) <= i:
             pass
     futures = [predictor.submit(row) for row in range(2)]
@@ -179,7 +166,7 @@ def test_a_borrower_waits_without_any_thread_of_the_engine(simple):
     predictor, _ = simple()
     engine = predictor._engine
     lane = engine.borrow()
-    thread, outcome = started(lambda: predictor.predict_batch(np.arange(3)))
+    thread, outcome = in_thread(lambda: predictor.predict_batch(np.arange(3)))
     while not engine._at_work.lending.borrowers:
         pass
     engine.give_back(lane)
@@ -258,7 +245,7 @@ def test_closing_waits_for_what_is_answered_alone(lone, held, drain_ms):
     held[0].hold()
     future = predictor.submit(1)
     held[0].wait_for_run()
-    closing, _ = started(lambda: predictor.close(drain_ms))
+    closing, _ = in_thread(lambda: predictor.close(drain_ms))
     while predictor.ready:
         pass
     held[0].let_go()
@@ -380,7 +367,7 @@ def test_closing_finishes_what_waits_and_refuses_what_comes(simple, held):
     held[0].hold()
     futures = [predictor.submit(row) for row in range(5)]
     held[0].wait_for_run()
-    closing, _ = started(predictor.close)
+    closing, _ = in_thread(predictor.close)
     while predictor.ready:
         pass
     with pytest.raises(PredictorClosed):
@@ -400,7 +387,7 @@ def test_closing_without_time_refuses_what_waits_and_ends_after_the_running_stag
     held[0].hold()
     futures = [predictor.submit(row) for row in range(3)]
     held[0].wait_for_run()
-    closing, _ = started(lambda: predictor.close(drain_ms=0.0))
+    closing, _ = in_thread(lambda: predictor.close(drain_ms=0.0))
     for future in futures:
         assert isinstance(future.exception(PATIENCE_S), PredictorClosed)
     assert closing.is_alive()
@@ -430,7 +417,7 @@ def test_the_time_for_closing_is_that_of_the_clock(simple, held, clock):
     held[0].hold()
     future = predictor.submit(1)
     held[0].wait_for_run()
-    closing, _ = started(lambda: predictor.close(drain_ms=50.0))
+    closing, _ = in_thread(lambda: predictor.close(drain_ms=50.0))
     while not clock._waiting:
         pass
     clock.wait(49.0)
@@ -445,7 +432,7 @@ def test_closing_waits_for_direct_calls_and_turns_away_those_who_wait_for_a_lane
     predictor, _ = simple()
     engine = predictor._engine
     lane = engine.borrow()
-    waiting, outcome = started(lambda: predictor.predict_batch(np.arange(3)))
+    waiting, outcome = in_thread(lambda: predictor.predict_batch(np.arange(3)))
     while not engine._at_work.lending.borrowers:
         pass
     predictor.close(drain_ms=0.0)
@@ -455,7 +442,7 @@ def test_closing_waits_for_direct_calls_and_turns_away_those_who_wait_for_a_lane
 
     other, _ = simple()
     lane = other._engine.borrow()
-    closing, _ = started(other.close)
+    closing, _ = in_thread(other.close)
     while other.ready:
         pass
     assert closing.is_alive()
@@ -467,7 +454,7 @@ def test_closing_waits_for_direct_calls_and_turns_away_those_who_wait_for_a_lane
 def test_closing_twice_and_from_two_threads_is_closing_once(simple):
     predictor, _ = simple()
     predictor.submit(1).result(PATIENCE_S)
-    closings = [started(predictor.close) for _ in range(3)]
+    closings = [in_thread(predictor.close) for _ in range(3)]
     for thread, outcome in closings:
         thread.join(PATIENCE_S)
         assert outcome == [None]

@@ -2,7 +2,7 @@
 
 import asyncio
 from concurrent.futures import CancelledError
-from threading import Thread, current_thread
+from threading import current_thread
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from cascade.errors import (
 )
 from cascade.testing.fakes import FakeStage
 from cascade.testing.faults import FailingStage
+from tests.runtime.callers import in_thread
 
 PATIENCE_S = 30.0
 
@@ -38,21 +39,6 @@ def busy(predictor, *stages):
     while not any(stage._entered.acquire(blocking=False) for stage in stages):
         pass
     return future
-
-
-def in_thread(call):
-    """Run in a thread; what it returned or raised, once it is joined."""
-    outcome = []
-
-    def run():
-        try:
-            outcome.append(call())
-        except Exception as error:  # noqa: BLE001 - the outcome
-            outcome.append(error)
-
-    thread = Thread(target=run, name="caller")
-    thread.start()
-    return thread, outcome
 
 
 @pytest.fixture
