@@ -133,6 +133,8 @@ class Prediction:
     def explain(self) -> str:
         """One sentence on how this answer came about."""
         stages = " -> ".join(self.path) if self.path else "no stage (the class prior)"
+        if self.from_cache:
+            stages += " (some of them for an earlier request)" if len(self.path) > 1 else " (for an earlier request)"
         allowed = "no deadline" if self.budget_ms is None else f"{self.budget_ms:.3g} ms allowed"
         timing = f"{self.latency_ms:.3g} ms, {allowed}, {'in time' if self.in_time else 'late'}"
         answer = "no label" if self.status is Status.ABSTAINED else f"{self.label!r}"

@@ -34,6 +34,15 @@ def test_an_answer_stays_as_it_was_made():
             {"label": None, "status": Status.ABSTAINED},
             "no label (abstained, confidence 0.900) from small -> big; 1.23 ms, 5 ms allowed, in time.",
         ),
+        (
+            {"from_cache": True},
+            "'cat' (answered, confidence 0.900) from small -> big (some of them for an earlier request); 1.23 ms, "
+            "5 ms allowed, in time.",
+        ),
+        (
+            {"from_cache": True, "path": ("big",)},
+            "'cat' (answered, confidence 0.900) from big (for an earlier request); 1.23 ms, 5 ms allowed, in time.",
+        ),
     ],
 )
 def test_an_answer_explains_itself_in_one_sentence(changed, sentence):
