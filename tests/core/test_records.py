@@ -36,8 +36,10 @@ def test_an_answer_stays_as_it_was_made():
         ),
         (
             {"from_cache": True},
-            "'cat' (answered, confidence 0.900) from small -> big (some of them for an earlier request); 1.23 ms, "
-            "5 ms allowed, in time.",
+            (
+                "'cat' (answered, confidence 0.900) from small -> big (some of them for an earlier request); 1.23 ms, "
+                "5 ms allowed, in time."
+            ),
         ),
         (
             {"from_cache": True, "path": ("big",)},
