@@ -22,7 +22,6 @@ from cascade.errors import CacheKeyError
 from cascade.runtime.answers import BatchPrediction, prediction_of
 from cascade.runtime.cache_use import CacheUse
 from cascade.runtime.cached_batch import CachedBatch, items_of, once
-from cascade.runtime.lane import Lane
 from cascade.runtime.memory import Memory, Start
 from cascade.runtime.pending import Pending
 from cascade.runtime.ready import INFINITE, ReadyPolicy
@@ -246,16 +245,6 @@ class CachedServer(Server):
         """Take along what is known where one waits no longer; False where it says no more than before, and that is not enough."""
         has_learnt = use.learn(turn.said)
         return turn.is_over or has_learnt or (use.start is not None and self._stopped(use.start, request) is not None)
-
-    def _on_lane(
-        self, batch: Any, request: Request, lane: Lane, wait_ms: float = 0.0, use: CacheUse | None = None
-    ) -> Prediction:
-        held = self._engine.held
-        before = held.begin(lane)
-        try:
-            return super()._on_lane(batch, request, lane, wait_ms, use)
-        finally:
-            held.end(before)
 
     def _led(self, use: CacheUse, request: Request, priority: str, *, is_strict: bool) -> Prediction:
         """Run stages for this request, and for those who wait for it."""

@@ -158,7 +158,8 @@ class DirectServer(ABC):
     ) -> Prediction:
         """The answer to one checked item on a lane that is taken for this thread, and free afterwards."""
         try:
-            if get_ident() not in lane.prepared:
+            lane.caller = thread = get_ident()
+            if thread not in lane.prepared:
                 lane.prepare()
             lane.until_ms = request.stop_at_ms
             ready, now = self.ready, self._now
@@ -181,6 +182,7 @@ class DirectServer(ABC):
                 tell_refusal(request.trail, request, reason, self._now())
             raise
         finally:
+            lane.caller = None
             lane.release()
             if lane.is_claimed:
                 self._engine.tick()

@@ -68,7 +68,7 @@ class Engine(LaneSource):
         self.clock, self.max_batch = resources.clock, resources.max_batch
         self.renewals: list[Callable[[], None]] = []
         self.is_direct = True
-        self.held = HeldLanes()
+        self.held = HeldLanes(self.lanes)
         for lane in self.lanes:
             lane.note, lane.holding = partial(self._note_direct, lane), partial(self.held.on, lane)
         self._begin()

@@ -50,6 +50,8 @@ class Lane:
         Context of a thread other than a caller's that runs stages of it.
     holding : callable
         Context of a thread that has taken it and runs stages.
+    caller : int or None
+        The thread that answers one item on it, instead of `holding`.
     is_claimed : bool
         Whether somebody waits for who holds the lane without having been told to; they call the engine once it is released.
     """
@@ -79,6 +81,7 @@ class Lane:
         self._lock = Lock()
         self.take, self.release, self.is_taken = self._lock.acquire, self._lock.release, self._lock.locked
         self.is_claimed = False
+        self.caller: int | None = None
 
     def prepare(self) -> None:
         """Make the calling thread, which has just taken the lane, fit to run stages."""

@@ -5,7 +5,7 @@ Holds no lock: every thread writes its own entry only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from threading import get_ident
@@ -14,39 +14,39 @@ from cascade.runtime.lane import Lane
 
 
 class HeldLanes:
-    """The lanes that threads are at work on."""
+    """The lanes that threads are at work on.
 
-    __slots__ = ("_by_thread",)
+    Parameters
+    ----------
+    lanes : sequence of Lane
+        A thread that answers one item is noted on the lane itself, as `Lane.caller`, which costs it next to nothing.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_by_thread", "_lanes")
+
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self._lanes = lanes
         self._by_thread: dict[int, Lane] = {}
 
     @contextmanager
     def on(self, lane: Lane) -> Iterator[None]:
         """Context of a thread that has taken a lane and runs stages on it."""
-        before = self.begin(lane)
-        try:
-            yield
-        finally:
-            self.end(before)
-
-    def begin(self, lane: Lane) -> Lane | None:
-        """The calling thread has taken a lane; the one that it was on before."""
         thread = get_ident()
         before = self._by_thread.get(thread)
         self._by_thread[thread] = lane
-        return before
-
-    def end(self, before: Lane | None) -> None:
-        """It gives the lane back."""
-        if before is None:
-            self._by_thread.pop(get_ident(), None)
-        else:
-            self._by_thread[get_ident()] = before
+        try:
+            yield
+        finally:
+            if before is None:
+                # Not there any more where the process was forked meanwhile.
+                self._by_thread.pop(thread, None)
+            else:
+                self._by_thread[thread] = before
 
     def nested(self) -> Lane | None:
         """The lane that the calling thread is at work on, for what a stage asks meanwhile: to be given back, which frees nothing."""
-        held = self._by_thread.get(get_ident())
+        thread = get_ident()
+        held = self._by_thread.get(thread) or next((lane for lane in self._lanes if lane.caller == thread), None)
         if held is None:
             return None
         lane = copy(held)

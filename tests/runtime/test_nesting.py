@@ -1,6 +1,6 @@
 """What a stage asks of its own predictor runs on the lane that the stage runs on."""
 
-from threading import Thread
+from threading import Thread, get_ident
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def lane(serve):
 
 
 def test_a_thread_finds_the_lane_that_it_is_on_and_giving_it_back_frees_nothing(lane):
-    held = HeldLanes()
+    held = HeldLanes([lane])
     assert held.nested() is None
     assert lane.take(False)
     with held.on(lane):
@@ -35,17 +35,25 @@ def test_a_thread_finds_the_lane_that_it_is_on_and_giving_it_back_frees_nothing(
 
 
 def test_lanes_are_found_from_the_inside_out(lane, serve):
-    held, other = HeldLanes(), serve(lanes=2)._engine.lanes[1]
+    held, other = HeldLanes([lane]), serve(lanes=2)._engine.lanes[1]
     with held.on(lane):
         with held.on(other):
             assert held.nested().number == 1
         assert held.nested().number == 0
-    held.begin(lane)
-    held.clear()
+
+
+def test_a_thread_that_answers_one_item_is_noted_on_the_lane(lane):
+    held = HeldLanes([lane])
+    lane.caller = get_ident()
+    assert held.nested().number == lane.number
+    lane.caller = None
     assert held.nested() is None
 
 
-def test_a_batch_whose_stage_asks_its_own_predictor_does_not_wait_for_itself_without_a_cache(serve, gradual, clock):
+@pytest.mark.parametrize(
+    "ask", [lambda predictor: predictor.predict(3), lambda predictor: predictor.predict_batch(np.array([3, 4]))]
+)
+def test_a_stage_that_asks_its_own_predictor_does_not_wait_for_itself_without_a_cache(serve, gradual, clock, ask):
     inner = []
 
     def asking(batch):
@@ -57,8 +65,8 @@ def test_a_batch_whose_stage_asks_its_own_predictor_does_not_wait_for_itself_wit
     stages = [FakeStage("weak", asking, 1.0, clock), FakeStage("strong", gradual.probs[:, 1], 10.0, clock)]
     predictor = serve(stages=stages)
     outcome = []
-    thread = Thread(target=lambda: outcome.append(predictor.predict_batch(np.array([3, 4]))), daemon=True)
+    thread = Thread(target=lambda: outcome.append(ask(predictor)), daemon=True)
     thread.start()
     thread.join(PATIENCE_S)
-    assert len(outcome[0]) == 2
+    assert outcome
     assert inner[1] is not None
