@@ -8,6 +8,7 @@ import os
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import shutil
+import subprocess
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,15 +67,21 @@ QUIET = (
 )
 
 
+def starts(name):
+    """Whether there is such a browser; some systems have a script of that name that only says how to install it."""
+    path = shutil.which(name)
+    return path is not None and subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0
+
+
 # No longer than a module: meanwhile an event loop runs on this thread, so that tests of coroutines could not.
 @pytest.fixture(scope="module")
 def browser():
     """The system's Chromium without a screen."""
-    found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    found = next(filter(starts, CHROMIUMS), None)
     if found is None:
-        pytest.skip(f"no Chromium is installed: looked for {', '.join(CHROMIUMS)}")
+        pytest.skip(f"no Chromium is installed that starts: looked for {', '.join(CHROMIUMS)}")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=found, args=list(QUIET))
+        browser = running.chromium.launch(executable_path=shutil.which(found), args=list(QUIET))
         yield browser
         browser.close()
