@@ -9,7 +9,6 @@ large as pages get. Without Chromium or playwright only sizes are measured. Bars
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from harness.browser import CHROMIUMS, QUIET, chromium
 from harness.datasets import Ladder, cifar10, digits
 from harness.report import arguments, data_folder, on_one_thread, print_table, write
 from scipy.stats import binom
@@ -28,15 +28,6 @@ from cascade.core.service import ServiceTable
 
 BAR_BYTES, BAR_MS = 2_000_000, 1000.0
 N_LOADS = 15
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 STEPS = """async () => {
   const slider = document.getElementById("budget"), took = [];
   for (let place = 0; place <= Number(slider.max); place += 1) {
@@ -81,15 +72,15 @@ def eight_stages(n: int = 3000) -> Ladder:
     return Ladder("eight stages", outcomes, 2.0 ** np.arange(8), "made up", rng.random((n, 64, 64, 3), np.float32))
 
 
-def seen(path: Path, chromium: str | None) -> dict[str, Any]:
+def seen(path: Path, browser_path: str | None) -> dict[str, Any]:
     """What a reader waits for."""
-    if chromium is None:
+    if browser_path is None:
         return {}
     from playwright.sync_api import sync_playwright
 
     loads, steps = [], []
     with sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=chromium, args=QUIET)
+        browser = running.chromium.launch(executable_path=browser_path, args=list(QUIET))
         # The browser's own start is not the page's.
         browser.new_context().new_page().goto("about:blank")
         for _ in range(N_LOADS):
@@ -128,13 +119,13 @@ def line(name: str, found: dict[str, Any], timed: tuple[str, ...]) -> list[str]:
 
 def main() -> None:
     options = arguments(__doc__)
-    chromium = next(filter(None, map(shutil.which, CHROMIUMS)), None)
-    if chromium is None:
+    browser = chromium()
+    if browser is None:
         print(f"sizes only: no Chromium among {', '.join(CHROMIUMS)}")
     results = {}
     with TemporaryDirectory() as folder:
         for name, path, write_s in pages(data_folder(options.data), Path(folder)):
-            results[name] = {"bytes": path.stat().st_size, "write_s": round(write_s, 2), **seen(path, chromium)}
+            results[name] = {"bytes": path.stat().st_size, "write_s": round(write_s, 2), **seen(path, browser)}
     header = [
         "page",
         "KB",

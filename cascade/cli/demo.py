@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cascade.calibration.fit import fit_policy
 from cascade.cli.budgets import largest_that_fits, telling_budgets
 from cascade.cli.digits import Digits, split_digits
-from cascade.cli.ladder_of_digits import Effort, train_ladder
+from cascade.cli.ladder_of_digits import Effort, measured_ladder
 from cascade.cli.picture import draw_curve
 from cascade.cli.race import Answer, Measured, race
 from cascade.cli.report import Report
@@ -24,7 +24,6 @@ from cascade.core.outcomes import Outcomes
 from cascade.core.service import ServiceTable
 from cascade.explore.drawing import new_figure
 from cascade.predictor import Predictor
-from cascade.profiling.profile import profile
 from cascade.stages.backends import limit_all_threads
 from cascade.stages.stage import Stage
 
@@ -66,10 +65,7 @@ def demonstrate(folder: Path, *, seed: int, effort: Effort | None = None, cell_m
     data = split_digits(seed)
     known = data.calibration
     with limit_all_threads(1):
-        with phases.timed("training"):
-            stages = train_ladder(data.train, seed=seed, effort=effort)
-        with phases.timed("measuring"):
-            service = profile(stages, known.images, max_batch=1, cell_ms=cell_ms)
+        stages, service = measured_ladder(data, phases, seed=seed, effort=effort, cell_ms=cell_ms)
         with phases.timed("fitting"):
             policy = fit_policy(Outcomes.record(stages, known.images, known.labels), service, seed=seed)
         with Predictor(stages, policy, service=service) as predictor:

@@ -9,7 +9,7 @@ from pathlib import Path
 from cascade.calibration.fit import fit_policy
 from cascade.calibration.frontier import frontier
 from cascade.cli.digits import split_digits
-from cascade.cli.ladder_of_digits import Effort, train_ladder
+from cascade.cli.ladder_of_digits import Effort, measured_ladder
 from cascade.cli.profile import load_inputs
 from cascade.cli.text import Phases
 from cascade.clock import MonotonicClock
@@ -17,7 +17,6 @@ from cascade.core.outcomes import Outcomes
 from cascade.core.policy import Policy
 from cascade.core.service import ServiceTable
 from cascade.errors import ConfigurationError
-from cascade.profiling.profile import profile
 from cascade.stages.backends import limit_all_threads
 
 
@@ -80,10 +79,7 @@ def explore_digits(out: Path, *, seed: int, effort: Effort | None = None, cell_m
     phases, data = Phases(MonotonicClock()), split_digits(seed)
     known, fresh = data.calibration, data.held_out
     with limit_all_threads(1):
-        with phases.timed("training"):
-            stages = train_ladder(data.train, seed=seed, effort=effort)
-        with phases.timed("measuring"):
-            service = profile(stages, known.images, max_batch=1, cell_ms=cell_ms)
+        stages, service = measured_ladder(data, phases, seed=seed, effort=effort, cell_ms=cell_ms)
         with phases.timed("fitting"):
             fitted = Outcomes.record(stages, known.images, known.labels)
             policy = fit_policy(fitted, service, seed=seed)

@@ -16,7 +16,10 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from cascade.cli.digits import Labelled
+from cascade.cli.digits import Digits, Labelled
+from cascade.cli.text import Phases
+from cascade.core.service import ServiceTable
+from cascade.profiling.profile import profile
 from cascade.stages.stage import Stage
 
 N_CLASSES = 10
@@ -89,6 +92,27 @@ def average_pooled(images: NDArray[np.float32]) -> NDArray[np.float32]:
 def flattened(images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Images (n, 8, 8) as their 64 pixels, shape (n, 64)."""
     return images.reshape(len(images), 64)
+
+
+def measured_ladder(
+    data: Digits, phases: Phases, *, seed: int, effort: Effort | None, cell_ms: float
+) -> tuple[list[Stage], ServiceTable]:
+    """The models, trained, and what they take for one image here; each a phase.
+
+    Parameters
+    ----------
+    data : Digits
+    phases : Phases
+    seed : int
+    effort : Effort or None
+    cell_ms : float
+        Milliseconds spent on measuring each model.
+    """
+    with phases.timed("training"):
+        stages = train_ladder(data.train, seed=seed, effort=effort)
+    with phases.timed("measuring"):
+        service = profile(stages, data.calibration.images, max_batch=1, cell_ms=cell_ms)
+    return stages, service
 
 
 def train_ladder(data: Labelled, *, seed: int, effort: Effort | None = None, progress: bool = True) -> list[Stage]:

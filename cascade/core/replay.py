@@ -17,6 +17,7 @@ from cascade.core.outcomes import FeatureArray, Outcomes
 from cascade.core.records import FloatArray, IntArray
 from cascade.core.table import DecisionTable
 from cascade.core.times import StageTimes
+from cascade.core.traces import names_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,7 +155,7 @@ def label_array(classes: tuple[Hashable, ...]) -> NDArray[np.generic]:
 
 
 def path_counts_of(trace: IntArray, stages: tuple[str, ...]) -> dict[tuple[str, ...], int]:
-    """Number of items per path; a path is digits to the base K + 1, the first stage the highest."""
+    """Number of items per path, by their traces."""
     return paths_of(trace, stages)[0]
 
 
@@ -162,13 +163,5 @@ def paths_of(trace: IntArray, stages: tuple[str, ...]) -> tuple[dict[tuple[str, 
     """Number of items per path, the most frequent first, and for every item the place of its path among them."""
     codes, inverse, counts = np.unique(trace, return_inverse=True, return_counts=True)
     order = np.lexsort((codes, -counts))
-    by_count = {_path(int(codes[i]), stages): int(counts[i]) for i in order}
+    by_count = {names_of(int(codes[i]), stages): int(counts[i]) for i in order}
     return by_count, np.argsort(order)[inverse]
-
-
-def _path(code: int, stages: tuple[str, ...]) -> tuple[str, ...]:
-    names: list[str] = []
-    while code:
-        code, digit = divmod(code, len(stages) + 1)
-        names.append(stages[digit - 1])
-    return tuple(reversed(names))

@@ -9,13 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from threading import Lock
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 from weakref import ref
 
 from cascade.caching.stats import CacheStats
 from cascade.errors import MissingExtra
-from cascade.telemetry.listening import Listening
+from cascade.telemetry.listening import Listening, Stoppable
 from cascade.telemetry.measures import size_class
 from cascade.telemetry.requests import Listener, RequestRecord, StageRun
 from cascade.telemetry.stats import Stats
@@ -83,7 +82,7 @@ def instrument(predictor: Observed, *, tracer_provider: Any = None, meter_provid
     return Instrumentation(predictor.listen(listener), gauges)
 
 
-class Instrumentation:
+class Instrumentation(Stoppable):
     """Spans and metrics are made until `stop`, or to the end of the ``with`` block."""
 
     def __init__(self, listening: Listening, gauges: _Gauges) -> None:
@@ -93,14 +92,6 @@ class Instrumentation:
         """Make no more."""
         self._listening.stop()
         self._gauges.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 class _Spans:

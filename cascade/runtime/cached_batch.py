@@ -16,9 +16,10 @@ from cascade.caching.keys import Key
 from cascade.caching.result_cache import ResultCache
 from cascade.core.records import IntArray
 from cascade.core.rows import n_rows, take_rows
+from cascade.core.traces import stages_of, trace_of
 from cascade.runtime.cache_use import CacheUse
 from cascade.runtime.memory import Alike, Memory, Start
-from cascade.runtime.row_states import KnownRows, Rows, stages_of, trace_of
+from cascade.runtime.row_states import KnownRows, Rows
 from cascade.runtime.single import Request
 
 

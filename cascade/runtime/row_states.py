@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from cascade.core.records import FloatArray, IntArray
-from cascade.core.replay import path_counts_of
+from cascade.core.traces import names_of
 from cascade.runtime.memory import Start
 
 
@@ -68,7 +68,7 @@ class Rows:
     def paths(self, rows: IntArray, names: tuple[str, ...]) -> list[tuple[str, ...]]:
         """The stages, of K names, that ran for each of some rows."""
         codes, places = np.unique(self.trace[rows], return_inverse=True)
-        known = [path for code in codes for path in path_counts_of(np.array([code]), names)]
+        known = [names_of(code, names) for code in codes.tolist()]
         return [known[place] for place in places.tolist()]
 
 
@@ -86,32 +86,3 @@ class KnownRows:
 
     starts: Sequence[Start | None]
     heard: Callable[[IntArray, Any, IntArray], None]
-
-
-def stages_of(trace: int, k: int) -> tuple[int, ...]:
-    """The stages of a path, of K, in order.
-
-    Examples
-    --------
-    >>> stages_of(3 * 4 + 1, 3)
-    (2, 0)
-    """
-    path = []
-    while trace:
-        trace, digit = divmod(trace, k + 1)
-        path.append(digit - 1)
-    return tuple(path[::-1])
-
-
-def trace_of(path: tuple[int, ...], k: int) -> int:
-    """The trace of a path, as `stages_of` reads it.
-
-    Examples
-    --------
-    >>> stages_of(trace_of((2, 0), 3), 3)
-    (2, 0)
-    """
-    trace = 0
-    for j in path:
-        trace = trace * (k + 1) + j + 1
-    return trace

@@ -101,16 +101,15 @@ class Counters:
             self._n_late += 1
         if answer.status is not _ANSWERED:
             self._n_timed_otherwise += 1
-            self._count_status(answer.status.value, 1)
+            self._count_status(answer.status.value)
 
     def count_batch(self, paths: Mapping[tuple[str, ...], int], statuses: Mapping[str, int], n_in_time: int) -> None:
         """Count the items of one batch."""
-        self._n_batched += sum(paths.values())
-        self._n_late += sum(paths.values()) - n_in_time
-        for path, n in paths.items():
-            self._paths[path] = self._paths.get(path, 0) + n
-        for status, n in statuses.items():
-            self._count_status(status, n)
+        n = sum(paths.values())
+        self._n_batched += n
+        self._n_late += n - n_in_time
+        add_counts(self._paths, paths)
+        add_counts(self._statuses, statuses)
 
     def count_certified(self, n: int) -> None:
         """Count n of the items answered as within the guarantee."""
@@ -218,8 +217,8 @@ class Counters:
         if self.measures is not None and other.measures is not None:
             self.measures.add(other.measures)
 
-    def _count_status(self, status: str, n: int) -> None:
-        self._statuses[status] = self._statuses.get(status, 0) + n
+    def _count_status(self, status: str) -> None:
+        self._statuses[status] = self._statuses.get(status, 0) + 1
 
     def _count_class(self, outcome: str, priority: str) -> None:
         key = outcome, priority

@@ -6,6 +6,7 @@ Without a listener a request pays for one look at an empty tuple, and one at a N
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from threading import Lock
 from types import TracebackType
 from typing import Any, Self
@@ -59,15 +60,12 @@ class Listeners:
         _log.error("%r failed, and hears of no more requests", listener, exc_info=error)
 
 
-class Listening:
-    """Somebody listens until `stop`, or to the end of the ``with`` block."""
+class Stoppable(ABC):
+    """Goes on until `stop`, or to the end of its ``with`` block."""
 
-    def __init__(self, listeners: Listeners, listener: Listener) -> None:
-        self._listeners, self._listener = listeners, listener
-
+    @abstractmethod
     def stop(self) -> None:
-        """Hear of no request that begins from now on."""
-        self._listeners.remove(self._listener)
+        """End it."""
 
     def __enter__(self) -> Self:
         return self
@@ -76,6 +74,17 @@ class Listening:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+
+
+class Listening(Stoppable):
+    """Somebody listens until `stop`, or to the end of the ``with`` block."""
+
+    def __init__(self, listeners: Listeners, listener: Listener) -> None:
+        self._listeners, self._listener = listeners, listener
+
+    def stop(self) -> None:
+        """Hear of no request that begins from now on."""
+        self._listeners.remove(self._listener)
 
 
 class Trail:

@@ -5,6 +5,7 @@ Knows nothing of stages but their names. The owner serialises the calls that cou
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 from cascade.telemetry.durations import Distribution, Durations
@@ -74,7 +75,7 @@ def size_class(n: int) -> int:
     return 1 << (n - 1).bit_length()
 
 
-def add_counts(mine: dict[_Key, int], theirs: dict[_Key, int]) -> None:
+def add_counts(mine: dict[_Key, int], theirs: Mapping[_Key, int]) -> None:
     """Add counts to counts; ``theirs`` is a copy, or nobody changes it meanwhile."""
     for key, n in theirs.items():
         mine[key] = mine.get(key, 0) + n

@@ -7,13 +7,12 @@ import os
 # Pictures go nowhere: there is no screen.
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-import shutil
-import subprocess
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
+from benchmarks.harness.browser import CHROMIUMS, QUIET, chromium
 from cascade.calibration.fit import fit_policy
 from cascade.calibration.frontier import frontier
 from cascade.core.frontier import Frontier
@@ -55,33 +54,15 @@ def _closed_pictures():
     plt.close("all")
 
 
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
-# Nothing that a fresh profile would ask the network for, and no sandbox, which root has none of.
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
-
-
-def starts(name):
-    """Whether there is such a browser; some systems have a script of that name that only says how to install it."""
-    path = shutil.which(name)
-    return path is not None and subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0
-
-
 # No longer than a module: meanwhile an event loop runs on this thread, so that tests of coroutines could not.
 @pytest.fixture(scope="module")
 def browser():
     """The system's Chromium without a screen."""
-    found = next(filter(starts, CHROMIUMS), None)
+    found = chromium()
     if found is None:
         pytest.skip(f"no Chromium is installed that starts: looked for {', '.join(CHROMIUMS)}")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=shutil.which(found), args=list(QUIET))
+        browser = running.chromium.launch(executable_path=found, args=list(QUIET))
         yield browser
         browser.close()
